@@ -1,0 +1,1 @@
+"""smokemesh: latency and loss, measured from many places at once, and shown."""

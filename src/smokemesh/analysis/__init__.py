@@ -1,0 +1,1 @@
+"""Numbers from numbers: loss, percentiles, jitter, the bands of the smoke."""

@@ -1,0 +1,1 @@
+"""The program that hands out work, collects, and shows."""

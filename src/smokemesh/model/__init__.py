@@ -1,0 +1,1 @@
+"""The words: what the things are. Imports nothing of ours."""

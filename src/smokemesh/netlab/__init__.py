@@ -1,0 +1,1 @@
+"""A made-up network in namespaces: real packets, with delay and loss given per address pair."""

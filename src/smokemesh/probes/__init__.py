@@ -1,0 +1,1 @@
+"""Engines that put packets on the network and time the answers."""

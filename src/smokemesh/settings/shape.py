@@ -1,0 +1,95 @@
+"""What our configuration files say, read and checked: plain values. `settings.master` and `settings.agent` make them."""
+
+from dataclasses import dataclass, field
+
+from smokemesh.model.agent import Agent
+from smokemesh.model.probe import Probe
+from smokemesh.model.target import Node, Target
+
+#: The agent `smokemesh up` runs beside the master; targets that name no agents are measured by it.
+LOCAL_AGENT = "local"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retention:
+    """How long each level is kept, seconds (`model.series.LEVELS`)."""
+
+    raw: float = 30 * 86400.0
+    m5: float = 180 * 86400.0
+    h1: float = 3 * 365 * 86400.0
+    d1: float = 10 * 365 * 86400.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MasterSettings:
+    """A master's configuration, whole and consistent: every name it mentions exists."""
+
+    listen_host: str = "127.0.0.1"
+    listen_port: int = 8080
+    #: `chdb:///path` or `clickhouse://host/db`; "" means "rounds" below the data directory.
+    storage_dsn: str = ""
+    retention: Retention = field(default_factory=Retention)
+    #: SQLAlchemy URL; "" means `catalogue.db` below the data directory.
+    catalogue_dsn: str = ""
+    #: What a target gets when its file says nothing.
+    defaults: Probe = field(default_factory=lambda: Probe(name="ping"))
+    #: Every probe a target may name, overrides of single targets included (`name#path`).
+    probes: dict[str, Probe] = field(default_factory=dict)
+    agents: dict[str, Agent] = field(default_factory=dict)
+    #: The root of the tree.
+    tree: Node = field(default_factory=lambda: Node(path="/", menu="", title=""))
+    heartbeat_interval: float = 10.0
+    upload_interval: float = 1.0
+    #: Files it was read from, for watching and for messages.
+    files: tuple[str, ...] = ()
+
+    @property
+    def targets(self) -> tuple[Target, ...]:
+        """All targets, in the order of the tree."""
+        return tuple(node.target for node in self.tree.walk() if node.target is not None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What an agent keeps to, whatever a master says. Times in seconds, sizes in bytes."""
+
+    #: No target is measured in rounds closer than this, nor pinged faster than `least_ping_interval`.
+    least_interval: float = 1.0
+    least_ping_interval: float = 0.01
+    most_packets_per_second: float = 20_000.0
+    most_packets_per_second_per_prefix: float = 2_000.0
+    most_packet_size: int = 65_507
+    most_tasks: int = 100_000
+    #: Networks that may be measured; empty allows all that `deny` does not name.
+    allow: tuple[str, ...] = ()
+    deny: tuple[str, ...] = ("224.0.0.0/4", "255.255.255.255/32", "ff00::/8")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpoolSettings:
+    """Bounds of the agent's spool."""
+
+    most_bytes: int = 2**30
+    most_age: float = 14 * 86400.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentSettings:
+    """An agent's configuration."""
+
+    name: str
+    #: Base URLs; this version talks to the first.
+    masters: tuple[str, ...]
+    #: File with the secret it signs with: mode 0600, owned by the user.
+    shared_secret: str
+    #: Directory for the spool and the saved assignment.
+    data: str
+    #: Seconds to wait for a connection or an answer.
+    auth_timeout: float = 5.0
+    #: Without a master, go on measuring from the last assignment for this many seconds.
+    assignment_ttl: float = 7 * 86400.0
+    #: File of CA certificates for an https master; "" for the system's.
+    ca_file: str = ""
+    limits: Limits = field(default_factory=Limits)
+    spool: SpoolSettings = field(default_factory=SpoolSettings)
+    labels: dict[str, str] = field(default_factory=dict)

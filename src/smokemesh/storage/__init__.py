@@ -1,0 +1,1 @@
+"""Where rounds are kept: ClickHouse for rounds, SQL for the catalogue."""

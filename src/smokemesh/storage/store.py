@@ -1,0 +1,49 @@
+"""What the rest of the program may ask of the store of rounds. `storage.rounds` keeps the promise on ClickHouse.
+
+Calls block; the master makes them from worker threads. All raise StoreError when the database cannot answer.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from smokemesh.model.rounds import RoundBatch
+from smokemesh.model.series import Latest, Series, SeriesQuestion
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LevelUsage:
+    """How much one level holds (a key of `model.series.LEVELS`)."""
+
+    level: str
+    rows: int
+    #: Bytes on disk.
+    bytes: int
+    #: First and last time held, nanoseconds UTC; 0 when empty.
+    first: int
+    last: int
+
+
+class RoundStore(Protocol):
+    """Where rounds are kept: raw, and rolled up with mergeable sketches."""
+
+    def insert(self, agent: str, batch: RoundBatch, token: str) -> None:
+        """Keep the rounds, in raw and in every rollup. The same token again adds nothing, also after a crash between."""
+
+    def series(self, questions: Sequence[SeriesQuestion]) -> list[Series]:
+        """The answers, in the order asked. No rounds in the range gives an empty Series, not an error."""
+
+    def latest(self, tasks: Sequence[int], since: int) -> list[Latest]:
+        """The newest round of each (task, agent) that has one at or after `since` (nanoseconds UTC)."""
+
+    def rounds(self, question: SeriesQuestion) -> RoundBatch:
+        """The raw rounds of the range in order of time, every RTT, at most `points` of them."""
+
+    def usage(self) -> list[LevelUsage]:
+        """What each level holds."""
+
+    def ping(self) -> None:
+        """Answer, or raise StoreError."""
+
+    def close(self) -> None:
+        """Flush and let go of the database."""

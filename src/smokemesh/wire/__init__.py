@@ -1,0 +1,1 @@
+"""Bytes and messages in memory: packets, batches, signatures. No sockets, no clock."""
