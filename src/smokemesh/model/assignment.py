@@ -12,7 +12,7 @@ def task_id(target: str, probe: str, variant: str = "") -> int:
     It is made from the names alone, so rounds that wait in a spool keep their meaning through a change of
     the configuration and mean the same to every master. `variant` tells several addresses of one name apart.
     """
-    digest = blake2b("\0".join((target, probe, variant)).encode(), digest_size=8)
+    digest = blake2b(f"{target}\0{probe}\0{variant}".encode(), digest_size=8)
     return int.from_bytes(digest.digest(), "little")
 
 
