@@ -111,8 +111,8 @@ def report(error: Exception, debug: bool) -> int:
     match error:
         case SmokemeshError():
             return _say(str(error), error.exit_status)
-        case click.NoArgsIsHelpError():
-            click.echo(error.message, err=True)
+        case click.UsageError() if type(error).__name__ == "NoArgsIsHelpError":  # click 8.2 and later, not exported
+            click.echo(error.format_message(), err=True)
             return error.exit_code
         case click.UsageError():
             return _say(_usage(error), error.exit_code)
