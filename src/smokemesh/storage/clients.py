@@ -1,0 +1,162 @@
+"""Connections to ClickHouse: one kind for a database in this process (chdb), one for a server.
+
+A connection serves one thread at a time, so they are borrowed from a pool; those of one process share one
+embedded engine and run side by side. Foreign errors become StoreError here and nowhere else.
+"""
+
+import fcntl
+import os
+import queue
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import unquote, urlsplit
+
+import clickhouse_connect
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import Error
+
+from smokemesh.errors import ConfigError, StoreError
+
+#: Options of the embedded engine: small caches, few threads, since it shares a small machine with the rest.
+_ENGINE: Final = {
+    "mark_cache_size": 64 * 2**20,
+    "index_mark_cache_size": 16 * 2**20,
+    "query_condition_cache_size": 8 * 2**20,
+    "compiled_expression_cache_size": 8 * 2**20,
+    "background_pool_size": 2,
+    "background_schedule_pool_size": 2,
+    "background_common_pool_size": 1,
+}
+#: What every statement runs with.
+_SETTINGS: Final = {
+    "max_threads": 2,
+    "max_memory_usage": 2 * 2**30,
+    "output_format_arrow_string_as_string": 1,
+    "output_format_arrow_low_cardinality_as_dictionary": 1,
+    "output_format_arrow_compression_method": "none",
+}
+_LOCK: Final = "smokemesh.lock"
+
+
+class Clients:
+    """A few connections to one database."""
+
+    def __init__(self, dsn: str, size: int) -> None:
+        self.dsn = dsn
+        self._lock: int | None = None
+        options: dict[str, Any] = {"settings": dict(_SETTINGS)}
+        if (path := embedded_path(dsn)) is not None:
+            self.database = "smokemesh"
+            self._lock = _take(path)
+            options |= {"dsn": f"chdb://{path}", "chdb_options": _ENGINE}
+        else:
+            self.database = unquote(urlsplit(dsn).path.strip("/")) or "smokemesh"
+            options |= {"dsn": dsn, "database": "__default__", "autogenerate_session_id": False}
+        self._options = options
+        self._free: queue.LifoQueue[Client] = queue.LifoQueue()
+        self._all: list[Client] = []
+        try:
+            for _ in range(size):
+                self._open()
+        except StoreError:
+            self.close()
+            raise
+
+    def enter_database(self) -> None:
+        """Use our database from now on; it must exist."""
+        for client in self._all:
+            client.database = self.database
+
+    @contextmanager
+    def borrow(self) -> Iterator[Client]:
+        """A connection for the time of the block; waits for a free one."""
+        client = self._free.get()
+        try:
+            with translated(self.dsn):
+                yield client
+        finally:
+            self._free.put(client)
+
+    def close(self) -> None:
+        """Wait for what runs, then let go of the database."""
+        for client in self._all:
+            client.close()
+        self._all.clear()
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def _open(self) -> None:
+        with translated(self.dsn):
+            client = clickhouse_connect.get_client(**self._options)
+        self._all.append(client)
+        self._free.put(client)
+
+
+@contextmanager
+def translated(dsn: str) -> Iterator[None]:
+    """Errors of the database's client, as one line of ours."""
+    try:
+        yield
+    except (Error, OSError) as error:
+        raise StoreError(f"storage {without_password(dsn)}: {_reason(str(error))}") from error
+
+
+def embedded_path(dsn: str) -> Path | None:
+    """The directory of a `chdb:///path`, None for any other kind. Raises ConfigError for what we cannot open."""
+    parts = urlsplit(dsn)
+    if parts.scheme in ("clickhouse", "clickhouses", "http", "https", "clickhouse+http", "clickhouse+https"):
+        if parts.hostname:
+            return None
+        raise ConfigError(f"storage.dsn {dsn!r} names no host, write clickhouse://HOST/DATABASE")
+    if parts.scheme != "chdb" or parts.netloc or not parts.path.strip("/") or parts.query:
+        raise ConfigError(
+            f"storage.dsn {without_password(dsn)!r} is not understood, write chdb:///DIRECTORY or clickhouse://HOST/DATABASE"
+        )
+    return Path("/" + unquote(parts.path).lstrip("/"))
+
+
+def without_password(dsn: str) -> str:
+    """The DSN as it may be shown."""
+    return re.sub(r"(//[^:/@]*):[^@]*@", r"\1:***@", dsn)
+
+
+def _take(path: Path) -> int:
+    """Make the directory and lock it for this process; the lock ends with the process, however it ends."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        lock = os.open(path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise StoreError(f"storage {path}: cannot be written: {error.strerror}; choose another directory") from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        holder = os.read(lock, 20).decode(errors="replace").strip() or "unknown"
+        os.close(lock)
+        raise StoreError(
+            f"storage {path}: is in use by process {holder}; stop it, or choose another directory"
+        ) from error
+    os.ftruncate(lock, 0)
+    os.write(lock, str(os.getpid()).encode())
+    return lock
+
+
+_KNOWN: Final = {
+    "NOT_ENOUGH_SPACE": "the disk is full; make room",
+    "No space left on device": "the disk is full; make room",
+    "MEMORY_LIMIT_EXCEEDED": "not enough memory; ask for a shorter range or fewer points",
+    "TOO_MANY_PARTS": "rounds come faster than they can be merged; they are kept by the agents meanwhile",
+}
+
+
+def _reason(message: str) -> str:
+    """The one line of a ClickHouse error that says what is wrong."""
+    for mark, meaning in _KNOWN.items():
+        if mark in message:
+            return meaning
+    line = " ".join(message.split())
+    line = re.sub(r"^.*?DB::Exception: ", "", line)
+    return line[:300]

@@ -1,0 +1,249 @@
+"""The store of rounds on ClickHouse: embedded (`chdb:///path`) or a server (`clickhouse://host/db`), one schema.
+
+Reading picks the level (`storage.levels`), asks one statement for all questions that are read alike, and
+splits the answer. Quantiles of raw rounds are exact (linear, as numpy's); those of rollups come from merged
+sketches and are within `schema.ACCURACY` of a true RTT, least and greatest exact.
+"""
+
+import ipaddress
+import math
+import time
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+
+from smokemesh.errors import StoreError
+from smokemesh.model.rounds import RoundBatch
+from smokemesh.model.series import BANDS, Latest, Series, SeriesQuestion
+from smokemesh.settings.shape import Retention
+from smokemesh.storage import arrows
+from smokemesh.storage.clients import Clients
+from smokemesh.storage.levels import SECOND, Plan, plan
+from smokemesh.storage.schema import ACCURACY, LATEST, TABLES, Schema, quoted
+from smokemesh.storage.statements import statements
+from smokemesh.storage.store import LevelUsage
+
+#: Rounds of one INSERT. Larger batches are cut here, always at the same places, each piece with a token of its own.
+PIECE: Final = 100_000
+#: One INSERT must reach the tables as one block, else a repeated one would be cut elsewhere and not recognized.
+_INSERT: Final = {
+    "async_insert": 0,
+    "max_insert_threads": 1,
+    "max_insert_block_size": 2**24,
+    "min_insert_block_size_rows": 2**24,
+    "min_insert_block_size_bytes": 2**32,
+    "max_partitions_per_insert_block": 0,
+    "insert_deduplicate": 1,
+    "deduplicate_blocks_in_dependent_materialized_views": 1,
+    "insert_distributed_sync": 1,
+}
+_QUANTILES: Final = ", ".join(str(q) for q in BANDS)
+_READERS: Final = 3
+_WRITERS: Final = 2
+_COUNTS: Final = ("sent", "received", "late", "duplicates", "reordered", "errors")
+
+
+def open_rounds(dsn: str, retention: Retention | None = None, cluster: str = "") -> "ClickHouseRounds":
+    """Open the store, and make or adapt its tables. Raises StoreError or ConfigError in one line."""
+    return ClickHouseRounds(dsn, retention or Retention(), cluster)
+
+
+class ClickHouseRounds:
+    """A `RoundStore`; any thread may call it. Reading and inserting use connections of their own."""
+
+    def __init__(self, dsn: str, retention: Retention, cluster: str = "") -> None:
+        self._retention = retention
+        self._clients = Clients(dsn, _READERS + _WRITERS)
+        self._schema = Schema(self._clients.database, retention, cluster)
+        try:
+            self._prepare()
+        except StoreError:
+            self._clients.close()
+            raise
+
+    def insert(self, agent: str, batch: RoundBatch, token: str) -> None:
+        """Keep the rounds, in raw and in every rollup. The same token again adds nothing, also after a crash between."""
+        for piece, start in enumerate(range(0, len(batch), PIECE)):
+            part = _slice(batch, start, start + PIECE)
+            settings = _INSERT | {"insert_deduplication_token": f"{token}/{piece}"}
+            data = arrows.write(agent, part)
+            with self._clients.borrow() as client:
+                client.raw_insert(TABLES["raw"], insert_block=data, fmt="Arrow", settings=settings)
+
+    def series(self, questions: Sequence[SeriesQuestion]) -> list[Series]:
+        """The answers, in the order asked. No rounds in the range gives an empty Series, not an error."""
+        now = time.time_ns()
+        plans = [plan(question, self._retention, now) for question in questions]
+        answers: dict[tuple[Plan, int, str], Series] = {}
+        for way in dict.fromkeys(plans):
+            pairs = [(q.task, q.agent) for q, p in zip(questions, plans, strict=True) if p == way]
+            for series in self._read(way, list(dict.fromkeys(pairs))):
+                answers[way, series.task, series.agent] = series
+        return [answers[p, q.task, q.agent] for q, p in zip(questions, plans, strict=True)]
+
+    def latest(self, tasks: Sequence[int], since: int) -> list[Latest]:
+        """The newest round of each (task, agent) that has one at or after `since` (nanoseconds UTC)."""
+        if not tasks:
+            return []
+        table = self._ask("latest", LATEST, {"since": since, "tasks": list(tasks)})
+        return [_latest(row) for row in table.drop_columns(["newest"]).to_pylist()] if table.num_rows else []
+
+    def rounds(self, question: SeriesQuestion) -> RoundBatch:
+        """The raw rounds of the range in order of time, every RTT, the first `points` of them."""
+        values = {name: getattr(question, name) for name in ("task", "agent", "begin", "end", "points")}
+        return arrows.rounds(self._ask("rounds", TABLES["raw"], values))
+
+    def usage(self) -> list[LevelUsage]:
+        """What each level holds."""
+        sizes = self._ask("bytes", "", {})
+        held = dict(zip(sizes["table"].to_pylist(), sizes["bytes"].to_pylist(), strict=True)) if len(sizes) else {}
+        return [self._usage(level, table, held) for level, table in TABLES.items()]
+
+    def ping(self) -> None:
+        """Answer, or raise StoreError."""
+        self._ask("ping", "", {})
+
+    def close(self) -> None:
+        """Flush and let go of the database."""
+        self._clients.close()
+
+    def _prepare(self) -> None:
+        """Make what is missing, and give each table the retention now wanted."""
+        with self._clients.borrow() as client:
+            client.command(self._schema.create_database())
+        self._clients.enter_database()
+        with self._clients.borrow() as client:
+            for statement in self._schema.create():
+                client.command(statement)
+            definition = statements("schema")["definition"].template
+            for table, ttl in self._schema.ttls().items():
+                if f"TTL {ttl} " not in f"{client.command(definition, parameters={'table': table})} ":
+                    client.command(self._schema.modify_ttl(table))
+
+    def _read(self, way: Plan, pairs: list[tuple[int, str]]) -> list[Series]:
+        """The series of these (task, agent), each pair once."""
+        unit = 1 if way.level == "raw" else SECOND
+        values = {
+            "tasks": [task for task, _ in pairs],
+            "agents": [agent for _, agent in pairs],
+            "begin": way.begin // unit,
+            "end": way.end // unit,
+            "width": way.width // unit,
+        }
+        name = "series_raw" if way.level == "raw" else "series_rollup"
+        table = self._ask(name, TABLES[way.level], values)
+        bounds = _bounds(table)
+        return [_series(table, way, task, agent, *bounds.get((task, agent), (0, 0))) for task, agent in pairs]
+
+    def _ask(self, name: str, table: str, values: dict[str, Any]) -> pa.Table:
+        sql = statements("questions")[name].substitute(
+            table=quoted(table), quantiles=_QUANTILES, accuracy=ACCURACY, parts=self._schema.parts
+        )
+        with self._clients.borrow() as client:
+            return arrows.read(client.raw_query(sql, parameters=values, fmt="Arrow"))
+
+    def _usage(self, level: str, table: str, held: dict[str, int]) -> LevelUsage:
+        span = self._ask("span", table, {}).to_pylist()[0]
+        rows = int(span["rows"])
+        first, last = (int(span["first"]), int(span["last"])) if rows else (0, 0)
+        size = int(held.get(self._schema.local(table), 0))
+        return LevelUsage(level=level, rows=rows, bytes=size, first=first, last=last)
+
+
+def _slice(batch: RoundBatch, start: int, stop: int) -> RoundBatch:
+    """Some of the rounds of a batch, without copying them."""
+    if start == 0 and stop >= len(batch):
+        return batch
+    stop = min(stop, len(batch))
+    first, last = int(batch.offsets[start]), int(batch.offsets[stop])
+    fields = {name: getattr(batch, name)[start:stop] for name in RoundBatch.__dataclass_fields__}
+    fields |= {"offsets": batch.offsets[start : stop + 1] - first, "rtts": batch.rtts[first:last]}
+    return RoundBatch(**fields)
+
+
+def _bounds(table: pa.Table) -> dict[tuple[int, str], tuple[int, int]]:
+    """Where each (task, agent) begins and ends in an answer sorted by them."""
+    if table.num_rows == 0:
+        return {}
+    agents = table["agent"].combine_chunks().dictionary_encode()
+    codes = np.asarray(agents.indices)
+    task = arrows.column(table, "task")
+    changes = np.flatnonzero((np.diff(task) != 0) | (np.diff(codes) != 0)) + 1
+    edges = [0, *changes.tolist(), table.num_rows]
+    names = agents.dictionary.to_pylist()
+    return {(int(task[a]), names[codes[a]]): (a, b) for a, b in pairwise(edges)}
+
+
+def _series(table: pa.Table, way: Plan, task: int, agent: str, start: int, stop: int) -> Series:
+    if start == stop:
+        return _nothing(way, task, agent)
+    part = table.slice(start, stop - start)
+    columns: dict[str, Any] = {name: arrows.column(part, name).astype(np.uint64) for name in _COUNTS}
+    spread = _exact(part) if way.level == "raw" else _sketched(part)
+    return Series(
+        task=task,
+        agent=agent,
+        level=way.level,
+        step=float(arrows.column(part, "span").max()) / SECOND,
+        time=arrows.column(part, "at").astype(np.int64),
+        flags=arrows.column(part, "flags").astype(np.uint32),
+        rounds=arrows.column(part, "rounds").astype(np.uint32),
+        **columns,
+        **spread,
+    )
+
+
+def _nothing(way: Plan, task: int, agent: str) -> Series:
+    none: dict[str, Any] = {name: np.empty(0, np.uint64) for name in _COUNTS}
+    none |= {name: np.empty(0) for name in ("mean", "deviation", "jitter")}
+    none |= {"flags": np.empty(0, np.uint32), "rounds": np.empty(0, np.uint32), "time": np.empty(0, np.int64)}
+    bands = np.empty((0, len(BANDS)))
+    return Series(task=task, agent=agent, level=way.level, step=way.width / SECOND, bands=bands, **none)
+
+
+def _exact(part: pa.Table) -> dict[str, np.ndarray]:
+    """Bands and moments as the database computed them from the RTTs."""
+    moments = {name: arrows.column(part, name).astype(np.float64) for name in ("mean", "deviation", "jitter")}
+    return {"bands": arrows.matrix(part, "bands", len(BANDS)).astype(np.float64), **moments}
+
+
+def _sketched(part: pa.Table) -> dict[str, np.ndarray]:
+    """Bands and moments from merged sketches and sums."""
+    least, greatest = (arrows.column(part, name).astype(np.float64) for name in ("least", "greatest"))
+    answered = np.isfinite(least)
+    bands = arrows.matrix(part, "bands", len(BANDS)).astype(np.float64)
+    bands = np.clip(bands, least[:, None], greatest[:, None])
+    bands[:, 0], bands[:, -1] = least, greatest
+    bands[~answered] = np.nan
+    count = np.where(answered, arrows.column(part, "received"), np.nan)
+    mean = arrows.column(part, "total") / count
+    variance = np.maximum(arrows.column(part, "squares") / count - mean**2, 0.0)
+    pairs = arrows.column(part, "jitter_pairs").astype(np.float64)
+    jitter = np.divide(arrows.column(part, "jitter_total"), pairs, out=np.full(len(pairs), np.nan), where=pairs > 0)
+    return {"bands": bands, "mean": mean, "deviation": np.sqrt(variance), "jitter": jitter}
+
+
+def _latest(row: dict[str, Any]) -> Latest:
+    return Latest(
+        task=row["task"],
+        agent=row["agent"],
+        time=row["at"],
+        step=row["step"],
+        sent=row["sent"],
+        received=row["received"],
+        median=math.nan if row["median"] is None else row["median"],
+        flags=row["flags"],
+        error=row["error"],
+        address=_address(row["address"]),
+    )
+
+
+def _address(raw: bytes) -> str:
+    """The address in 16 bytes, "" for none."""
+    if not any(raw):
+        return ""
+    address = ipaddress.IPv6Address(raw)
+    return str(address.ipv4_mapped or address)

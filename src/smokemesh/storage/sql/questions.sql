@@ -1,0 +1,111 @@
+-- What is asked of the store. {name:Type} are values the server binds; $names are filled in by storage.rounds.
+
+-- name: series_raw
+-- Bins are whole multiples of the round's own step, so each holds the same number of rounds; a step that is
+-- wide enough already is not merged, and the point is the round. A bin that touches the range is counted whole.
+WITH
+    toInt64(round(r.step * 1000000)) * 1000 AS step_ns,
+    if(step_ns >= {width:Int64}, 0, intDiv({width:Int64} + step_ns - 1, step_ns) * step_ns) AS bin,
+    toUnixTimestamp64Nano(r.time) AS begun,
+    arrayFilter(x -> NOT isNaN(x), r.rtts) AS answered,
+    arrayFilter(
+        x -> NOT isNaN(x),
+        arrayMap((a, b) -> abs(a - b), arrayPopFront(r.rtts), arrayPopBack(r.rtts))
+    ) AS steps
+SELECT
+    r.task AS task,
+    r.agent AS agent,
+    if(bin = 0, begun, begun - begun % bin) AS at,
+    max(if(bin = 0, step_ns, bin)) AS span,
+    count() AS rounds,
+    sum(r.sent) AS sent,
+    sum(r.received) AS received,
+    sum(r.late) AS late,
+    sum(r.duplicates) AS duplicates,
+    sum(r.reordered) AS reordered,
+    sum(r.errors) AS errors,
+    groupBitOr(r.flags) AS flags,
+    quantilesExactInclusiveArray($quantiles)(answered) AS bands,
+    avgArray(answered) AS mean,
+    stddevPopStableArray(answered) AS deviation,
+    avgArray(steps) AS jitter
+FROM $table AS r
+WHERE (r.task, r.agent) IN
+    (SELECT pair.1, pair.2 FROM (SELECT arrayJoin(arrayZip({tasks:Array(UInt64)}, {agents:Array(String)})) AS pair))
+    AND r.time >= fromUnixTimestamp64Nano({begin:Int64} - 2 * {width:Int64})
+    AND r.time < fromUnixTimestamp64Nano({end:Int64} + 2 * {width:Int64})
+    AND begun >= if(bin = 0, {begin:Int64}, {begin:Int64} - {begin:Int64} % bin)
+    AND at < {end:Int64}
+GROUP BY task, agent, at
+ORDER BY task, agent, at
+
+-- name: series_rollup
+-- `begin`, `end` and `width` are whole bins, in seconds.
+SELECT
+    r.task AS task,
+    r.agent AS agent,
+    toInt64(intDiv(toUInt32(r.time), {width:UInt32}) * {width:UInt32}) * 1000000000 AS at,
+    toInt64({width:UInt32}) * 1000000000 AS span,
+    sum(r.rounds) AS rounds,
+    sum(r.sent) AS sent,
+    sum(r.received) AS received,
+    sum(r.late) AS late,
+    sum(r.duplicates) AS duplicates,
+    sum(r.reordered) AS reordered,
+    sum(r.errors) AS errors,
+    groupBitOr(r.flags) AS flags,
+    quantilesDDMerge($accuracy, $quantiles)(r.sketch) AS bands,
+    min(r.least) AS least,
+    max(r.greatest) AS greatest,
+    sum(r.total) AS total,
+    sum(r.squares) AS squares,
+    sum(r.jitter_total) AS jitter_total,
+    sum(r.jitter_pairs) AS jitter_pairs
+FROM $table AS r
+WHERE (r.task, r.agent) IN
+    (SELECT pair.1, pair.2 FROM (SELECT arrayJoin(arrayZip({tasks:Array(UInt64)}, {agents:Array(String)})) AS pair))
+    AND r.time >= toDateTime({begin:UInt32}, 'UTC')
+    AND r.time < toDateTime({end:UInt32}, 'UTC')
+GROUP BY task, agent, at
+ORDER BY task, agent, at
+
+-- name: latest
+SELECT
+    task,
+    agent,
+    toUnixTimestamp64Nano(max(l.time)) AS at,
+    argMax((l.step, l.sent, l.received, l.error, l.flags, l.address, l.rtts), l.time) AS newest,
+    newest.1 AS step,
+    newest.2 AS sent,
+    newest.3 AS received,
+    newest.4 AS error,
+    newest.5 AS flags,
+    newest.6 AS address,
+    arrayReduce('quantileExactInclusive(0.5)', arrayFilter(x -> NOT isNaN(x), newest.7)) AS median
+FROM $table AS l
+WHERE l.time >= fromUnixTimestamp64Nano({since:Int64}) AND task IN {tasks:Array(UInt64)}
+GROUP BY task, agent
+ORDER BY task, agent
+
+-- name: rounds
+SELECT
+    task, toUnixTimestamp64Nano(r.time) AS time, step, sent, received, late, duplicates, reordered, corrupted,
+    errors, error, flags, address, rtts
+FROM $table AS r
+WHERE task = {task:UInt64} AND agent = {agent:String}
+    AND r.time >= fromUnixTimestamp64Nano({begin:Int64}) AND r.time < fromUnixTimestamp64Nano({end:Int64})
+ORDER BY r.time
+LIMIT {points:UInt64}
+
+-- name: span
+SELECT
+    count() AS rows,
+    toInt64(toUnixTimestamp64Nano(toDateTime64(min(time), 9))) AS first,
+    toInt64(toUnixTimestamp64Nano(toDateTime64(max(time), 9))) AS last
+FROM $table
+
+-- name: bytes
+SELECT table, sum(bytes_on_disk) AS bytes FROM $parts WHERE active AND database = currentDatabase() GROUP BY table
+
+-- name: ping
+SELECT 1 AS one

@@ -1,0 +1,154 @@
+-- Where rounds are kept. $names are filled in by storage.schema; a statement begins at its "name:" line.
+--
+-- Every insert goes into `rounds`; materialized views carry it on, each level fed by the finer one:
+--     rounds -> rollup_5m -> rollup_1h -> rollup_1d,    rounds -> latest
+-- All tables remember the tokens of the newest inserts (deduplication window), so an insert that was cut
+-- off between two of them is completed, not repeated, when it is sent again with the same token.
+
+-- name: database
+CREATE DATABASE IF NOT EXISTS $database $on_cluster
+
+-- name: rounds
+CREATE TABLE IF NOT EXISTS $table $on_cluster
+(
+    task       UInt64 CODEC(ZSTD(1)),
+    agent      LowCardinality(String),
+    time       DateTime64(9, 'UTC') CODEC(DoubleDelta, ZSTD(1)),
+    step       Float32 CODEC(ZSTD(1)),
+    sent       UInt16 CODEC(ZSTD(1)),
+    received   UInt16 CODEC(ZSTD(1)),
+    late       UInt16 CODEC(ZSTD(1)),
+    duplicates UInt16 CODEC(ZSTD(1)),
+    reordered  UInt16 CODEC(ZSTD(1)),
+    corrupted  UInt16 CODEC(ZSTD(1)),
+    errors     UInt16 CODEC(ZSTD(1)),
+    error      UInt32 CODEC(ZSTD(1)),
+    flags      UInt32 CODEC(ZSTD(1)),
+    address    FixedString(16) CODEC(ZSTD(1)),
+    rtts       Array(Float32) CODEC(ZSTD(1))
+)
+ENGINE = $engine
+PARTITION BY toDate(time)
+ORDER BY (task, agent, time)
+TTL $ttl
+SETTINGS $settings
+
+-- name: rollup
+-- `least` is inf and `greatest` -inf where nothing was answered. The sketch's relative error is $accuracy.
+CREATE TABLE IF NOT EXISTS $table $on_cluster
+(
+    task         UInt64 CODEC(ZSTD(1)),
+    agent        LowCardinality(String),
+    time         DateTime('UTC') CODEC(DoubleDelta, ZSTD(1)),
+    rounds       SimpleAggregateFunction(sum, UInt64) CODEC(ZSTD(1)),
+    sent         SimpleAggregateFunction(sum, UInt64) CODEC(ZSTD(1)),
+    received     SimpleAggregateFunction(sum, UInt64) CODEC(ZSTD(1)),
+    late         SimpleAggregateFunction(sum, UInt64) CODEC(ZSTD(1)),
+    duplicates   SimpleAggregateFunction(sum, UInt64) CODEC(ZSTD(1)),
+    reordered    SimpleAggregateFunction(sum, UInt64) CODEC(ZSTD(1)),
+    corrupted    SimpleAggregateFunction(sum, UInt64) CODEC(ZSTD(1)),
+    errors       SimpleAggregateFunction(sum, UInt64) CODEC(ZSTD(1)),
+    flags        SimpleAggregateFunction(groupBitOr, UInt32) CODEC(ZSTD(1)),
+    least        SimpleAggregateFunction(min, Float32) CODEC(ZSTD(1)),
+    greatest     SimpleAggregateFunction(max, Float32) CODEC(ZSTD(1)),
+    total        SimpleAggregateFunction(sum, Float64) CODEC(ZSTD(1)),
+    squares      SimpleAggregateFunction(sum, Float64) CODEC(ZSTD(1)),
+    jitter_total SimpleAggregateFunction(sum, Float64) CODEC(ZSTD(1)),
+    jitter_pairs SimpleAggregateFunction(sum, UInt64) CODEC(ZSTD(1)),
+    sketch       AggregateFunction(quantilesDD($accuracy, 0.5), Float32) CODEC(ZSTD(1))
+)
+ENGINE = $engine
+PARTITION BY $partition
+ORDER BY (task, agent, time)
+TTL $ttl
+SETTINGS $settings
+
+-- name: latest
+-- One row for each (task, agent), the newest round: overviews read this instead of searching `rounds`.
+CREATE TABLE IF NOT EXISTS $table $on_cluster
+(
+    task     UInt64,
+    agent    LowCardinality(String),
+    time     DateTime64(9, 'UTC'),
+    step     Float32,
+    sent     UInt16,
+    received UInt16,
+    error    UInt32,
+    flags    UInt32,
+    address  FixedString(16),
+    rtts     Array(Float32)
+)
+ENGINE = $engine
+ORDER BY (task, agent)
+TTL $ttl
+SETTINGS $settings
+
+-- name: rounds_to_rollup
+CREATE MATERIALIZED VIEW IF NOT EXISTS $view $on_cluster TO $table AS
+WITH
+    arrayFilter(x -> NOT isNaN(x), r.rtts) AS answered,
+    arrayFilter(
+        x -> NOT isNaN(x),
+        arrayMap((a, b) -> abs(a - b), arrayPopFront(r.rtts), arrayPopBack(r.rtts))
+    ) AS steps
+SELECT
+    r.task AS task,
+    r.agent AS agent,
+    $bin AS time,
+    count() AS rounds,
+    sum(r.sent) AS sent,
+    sum(r.received) AS received,
+    sum(r.late) AS late,
+    sum(r.duplicates) AS duplicates,
+    sum(r.reordered) AS reordered,
+    sum(r.corrupted) AS corrupted,
+    sum(r.errors) AS errors,
+    groupBitOr(r.flags) AS flags,
+    min(if(empty(answered), inf, arrayMin(answered))) AS least,
+    max(if(empty(answered), -inf, arrayMax(answered))) AS greatest,
+    sumArray(answered) AS total,
+    sumArray(arrayMap(x -> toFloat64(x) * x, answered)) AS squares,
+    sumArray(steps) AS jitter_total,
+    sum(length(steps)) AS jitter_pairs,
+    quantilesDDArrayState($accuracy, 0.5)(answered) AS sketch
+FROM $source AS r
+GROUP BY task, agent, time
+
+-- name: rollup_to_rollup
+CREATE MATERIALIZED VIEW IF NOT EXISTS $view $on_cluster TO $table AS
+SELECT
+    r.task AS task,
+    r.agent AS agent,
+    $bin AS time,
+    sum(r.rounds) AS rounds,
+    sum(r.sent) AS sent,
+    sum(r.received) AS received,
+    sum(r.late) AS late,
+    sum(r.duplicates) AS duplicates,
+    sum(r.reordered) AS reordered,
+    sum(r.corrupted) AS corrupted,
+    sum(r.errors) AS errors,
+    groupBitOr(r.flags) AS flags,
+    min(r.least) AS least,
+    max(r.greatest) AS greatest,
+    sum(r.total) AS total,
+    sum(r.squares) AS squares,
+    sum(r.jitter_total) AS jitter_total,
+    sum(r.jitter_pairs) AS jitter_pairs,
+    quantilesDDMergeState($accuracy, 0.5)(r.sketch) AS sketch
+FROM $source AS r
+GROUP BY task, agent, time
+
+-- name: rounds_to_latest
+CREATE MATERIALIZED VIEW IF NOT EXISTS $view $on_cluster TO $table AS
+SELECT task, agent, time, step, sent, received, error, flags, address, rtts FROM $source
+
+-- name: distributed
+CREATE TABLE IF NOT EXISTS $table $on_cluster AS $local
+ENGINE = Distributed('$cluster', '$database', '$local_name', sipHash64(task))
+
+-- name: definition
+SELECT create_table_query FROM system.tables WHERE database = currentDatabase() AND name = {table:String}
+
+-- name: modify_ttl
+ALTER TABLE $table $on_cluster MODIFY TTL $ttl
