@@ -1,0 +1,1 @@
+"""How the catalogue's database came to its shape, step by step (Alembic)."""
