@@ -1,0 +1,21 @@
+"""`python -m smokemesh.netlab FD`: play the network that is asked for over a socket. Started by `network.Network`."""
+
+import gc
+import signal
+import socket
+import sys
+
+from smokemesh.netlab.responder import play
+
+
+def main() -> None:
+    """Play until the other end of the socket is closed: by a `with` that ends, or by the death of its process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Nothing here makes cycles, and a collection is a pause in which answers would be late.
+    gc.disable()
+    with socket.socket(fileno=int(sys.argv[1])) as asker:
+        play(asker)
+
+
+if __name__ == "__main__":
+    main()
