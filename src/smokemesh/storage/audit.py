@@ -5,11 +5,11 @@ Meaningful while no level has dropped anything by age yet.
 
 from dataclasses import dataclass
 
-import clickhouse_connect
 import numpy as np
 from numpy.typing import NDArray
 
 from smokemesh.model.rounds import Flag
+from smokemesh.storage.clients import Clients
 from smokemesh.storage.schema import TABLES, quoted
 from smokemesh.storage.statements import statements
 
@@ -45,19 +45,15 @@ class RoundAudit:
 
 def audit(dsn: str) -> RoundAudit:
     """Read the whole store behind a DSN: `chdb:///path` or `clickhouse://host/db`."""
-    client = clickhouse_connect.get_client(dsn=dsn)
+    clients = Clients(dsn, 1)
+    clients.enter_database()
     try:
-        rows = client.query(_sql("tasks", "raw")).result_columns
-        columns = [list(column) for column in rows] if rows else [[] for _ in range(9)]
-        raw = {(t, a): (r, s, v) for t, a, r, s, v in zip(*(columns[i] for i in (0, 1, 2, 6, 7)), strict=True)}
-        disagreeing = []
-        for level in TABLES:
-            counted = client.query(_sql("level", level)).result_rows
-            if {(task, agent): tuple(counts) for task, agent, *counts in counted} != raw:
-                disagreeing.append(level)
-        flags = {Flag(1 << bit): count for bit, count in client.query(_sql("flags", "raw")).result_rows if count}
+        with clients.borrow() as client:
+            columns = [list(column) for column in client.query(_sql("tasks", "raw")).result_columns] or [[]] * 9
+            levels = {level: client.query(_sql("level", level)).result_rows for level in TABLES}
+            flags = {Flag(1 << bit): count for bit, count in client.query(_sql("flags", "raw")).result_rows if count}
     finally:
-        client.close()
+        clients.close()
     return RoundAudit(
         task=np.array(columns[0], np.uint64),
         agent=columns[1],
@@ -65,7 +61,7 @@ def audit(dsn: str) -> RoundAudit:
             name: np.array(columns[i], np.int64)
             for i, name in enumerate(("rounds", "distinct", "first", "last", "sent", "received"), start=2)
         },
-        disagreeing=tuple(disagreeing),
+        disagreeing=tuple(level for level, rows in levels.items() if rows != levels["raw"]),
         flags=flags,
     )
 
