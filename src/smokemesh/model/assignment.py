@@ -11,8 +11,10 @@ def task_id(target: str, probe: str, variant: str = "") -> int:
 
     It is made from the names alone, so rounds that wait in a spool keep their meaning through a change of
     the configuration and mean the same to every master. `variant` tells several addresses of one name apart.
+    What stands past `#` in the probe's name (`ping#step=10s`: set anew for some targets) does not count, so that a
+    target keeps its history when its step or its number of pings changes.
     """
-    digest = blake2b(f"{target}\0{probe}\0{variant}".encode(), digest_size=8)
+    digest = blake2b(f"{target}\0{probe.partition('#')[0]}\0{variant}".encode(), digest_size=8)
     return int.from_bytes(digest.digest(), "little")
 
 

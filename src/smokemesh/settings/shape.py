@@ -33,7 +33,7 @@ class MasterSettings:
     catalogue_dsn: str = ""
     #: What a target gets when its file says nothing.
     defaults: Probe = field(default_factory=lambda: Probe(name="ping"))
-    #: Every probe a target may name, overrides of single targets included (`name#path`).
+    #: Every probe a target may name; one that targets derived is called after what differs (`ping#step=10s`).
     probes: dict[str, Probe] = field(default_factory=dict)
     agents: dict[str, Agent] = field(default_factory=dict)
     #: The root of the tree.
@@ -42,6 +42,8 @@ class MasterSettings:
     upload_interval: float = 1.0
     #: Files it was read from, for watching and for messages.
     files: tuple[str, ...] = ()
+    #: What can be used and is probably not meant, each one line with file and line.
+    warnings: tuple[str, ...] = ()
 
     @property
     def targets(self) -> tuple[Target, ...]:

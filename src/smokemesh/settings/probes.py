@@ -1,0 +1,87 @@
+"""Probes from what was written: target over probe over defaults, and only rounds that fit into their step.
+
+A target that sets something anew gets a probe of its own, named after what differs (`ping#step=10s,pings=5`), so that
+equal wishes share one probe and no other target's change renames it.
+"""
+
+import ipaddress
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from smokemesh.errors import ConfigError
+from smokemesh.model.probe import Probe
+from smokemesh.settings.durations import format_duration
+from smokemesh.settings.reference import OVERRIDES
+
+#: The probe a target has when nothing names one.
+DEFAULT: Final = "ping"
+LONGEST_DEFAULT_TIMEOUT: Final = 1.5
+#: A timeout nobody wrote takes at most this share of the step, so that short steps work without one.
+TIMEOUT_SHARE: Final = 0.2
+
+#: Makes the error for a key: where that key was written, in the words of that place.
+Complain = Callable[[str, str], ConfigError]
+
+
+def make_probe(name: str, values: Mapping[str, Any], complain: Complain) -> Probe:
+    """The probe with these values. Raises what `complain` makes when its rounds cannot work."""
+    given = {key: value for key, value in values.items() if value is not None}
+    probe = Probe(name=name, **given)
+    if "timeout" not in given:
+        probe = Probe(name=name, **given, timeout=min(LONGEST_DEFAULT_TIMEOUT, TIMEOUT_SHARE * probe.step))
+    _check_fit(probe, complain)
+    _check_source(probe, complain)
+    return probe
+
+
+def derived_name(base: str, differing: Mapping[str, Any]) -> str:
+    """The name of a probe that differs from another."""
+    parts = [f"{key}={_spell(key, differing[key])}" for key in OVERRIDES if key in differing]
+    return f"{base}#{','.join(parts)}" if parts else base
+
+
+def _spell(key: str, value: Any) -> str:
+    if key in ("step", "interval", "timeout", "offset"):
+        return "spread" if value is None else format_duration(value)
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _check_fit(probe: Probe, complain: Complain) -> None:
+    """A round ends, late answers included, before the next begins."""
+    if probe.offset is not None and probe.offset >= probe.step:
+        step = format_duration(probe.step)
+        raise complain("offset", f"{format_duration(probe.offset)} lies beyond the step; write less than {step}")
+    if probe.duration <= probe.step * (1 + 1e-9):
+        return
+    step, spacing = format_duration(probe.step), format_duration(probe.spacing)
+    takes = f"{probe.pings} pings {spacing} apart, answers awaited {format_duration(probe.patience)}"
+    raise complain(
+        _culprit(probe),
+        f"a round takes {format_duration(probe.duration)} ({takes}) but begins every {step}; {_cure(probe)}",
+    )
+
+
+def _culprit(probe: Probe) -> str:
+    """The key most to blame, for the line of the error."""
+    if probe.patience > probe.step:
+        return "timeout"
+    return "pings" if probe.interval is None else "interval"
+
+
+def _cure(probe: Probe) -> str:
+    if probe.interval is None:  # pings are spread over 0.6 steps, so only the timeout can be too long
+        return f"write timeout: {format_duration(_floor((probe.step - (probe.duration - probe.patience)) / 2))} or less"
+    if probe.patience >= probe.step:
+        return f"write timeout: {format_duration(_floor(probe.step / 4))} or less"
+    fitting = 1 + int((probe.step - probe.patience) / probe.spacing)
+    return f"write pings: {fitting} or less, or a longer step"
+
+
+def _floor(seconds: float) -> float:
+    """Down to the millisecond."""
+    return int(seconds * 1000) / 1000
+
+
+def _check_source(probe: Probe, complain: Complain) -> None:
+    if probe.source and probe.family != "auto" and str(ipaddress.ip_address(probe.source).version) != probe.family:
+        raise complain("source", f"{probe.source} is not IPv{probe.family}; write an IPv{probe.family} address")
