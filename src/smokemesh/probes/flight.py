@@ -1,0 +1,357 @@
+"""Rounds and pings under way, as columns: what is due, what was answered, what has become of each ping.
+
+Knows neither sockets nor clocks: the time is passed in. Rows of rounds and of pings are used again once their round was
+taken. Monotonic times are seconds for planning and integer nanoseconds where RTTs are made from them.
+"""
+
+from typing import Any, ClassVar, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smokemesh.model.rounds import COLUMNS, Flag, RoundBatch
+
+Rows = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+
+#: What has become of a ping.
+WAITING, SENT, ANSWERED, FAILED, REFUSED, LEFT_OUT = range(6)
+#: A ping put off by a busy machine is made up for, but pings of a round never follow closer than this share of
+#: their spacing: catching up must not become a burst.
+_LEAST_SHARE: Final = 0.9
+#: No RTT is shorter; keeps a clock reading taken a little after the packet left from making one zero.
+_LEAST_RTT: Final = 1e-6
+
+
+class _Columns:
+    kinds: ClassVar[dict[str, Any]]
+
+    def __init__(self) -> None:
+        self.high = 0
+        self.capacity = 0
+        for name, kind in self.kinds.items():
+            setattr(self, name, np.zeros(0, kind))
+
+    def extend(self, count: int) -> int:
+        """Make room for `count` more rows at the end; the first of them."""
+        first, self.high = self.high, self.high + count
+        if self.high > self.capacity:
+            self.capacity = max(1024, self.high, self.capacity + self.capacity // 2)
+            for name, kind in self.kinds.items():
+                grown = np.zeros(self.capacity, kind)
+                grown[:first] = getattr(self, name)[:first]
+                setattr(self, name, grown)
+        return first
+
+
+class Rounds(_Columns):
+    """One row per round."""
+
+    kinds: ClassVar[dict[str, Any]] = {
+        "task": "u8", "time": "i8", "step": "f4", "at": "f8", "spacing": "f8", "timeout": "f8", "patience": "f8",
+        "wake": "f8", "pings": "i4", "next": "i4", "base": "i8", "settled": "i4", "answered": "i4", "late": "i4",
+        "duplicates": "i4", "reordered": "i4", "corrupted": "i4", "errors": "i4", "left_out": "i4", "highest": "i4",
+        "error": "u4", "flags": "u4", "profile": "i4", "name": ("u1", 28), "address": ("u1", 16),
+    }  # fmt: skip
+    task: NDArray[np.uint64]
+    time: Rows
+    step: NDArray[np.float32]
+    at: NDArray[np.float64]
+    spacing: NDArray[np.float64]
+    timeout: NDArray[np.float64]
+    patience: NDArray[np.float64]
+    #: When something is to be done: the next ping sent, or the round finished. Infinite while nothing is.
+    wake: NDArray[np.float64]
+    pings: NDArray[np.int32]
+    #: Pings sent or refused so far: the index of the next one.
+    next: NDArray[np.int32]
+    #: Row of the first ping.
+    base: Rows
+    #: Pings about which nothing more is awaited.
+    settled: NDArray[np.int32]
+    answered: NDArray[np.int32]
+    late: NDArray[np.int32]
+    duplicates: NDArray[np.int32]
+    reordered: NDArray[np.int32]
+    corrupted: NDArray[np.int32]
+    errors: NDArray[np.int32]
+    left_out: NDArray[np.int32]
+    #: The highest ping answered so far, -1 for none.
+    highest: NDArray[np.int32]
+    error: NDArray[np.uint32]
+    flags: NDArray[np.uint32]
+    #: Number of the profile, the engine's; -1 for a free row.
+    profile: NDArray[np.int32]
+    #: Destination as `struct sockaddr_in` or `sockaddr_in6`, and as in `RoundBatch.address`.
+    name: NDArray[np.uint8]
+    address: NDArray[np.uint8]
+
+
+class Pings(_Columns):
+    """One row per ping; those of a round stand side by side."""
+
+    kinds: ClassVar[dict[str, Any]] = {
+        "round": "i4", "state": "u1", "sent": "i8", "number": "i8", "key": "i8", "rtt": "f4", "scratch": "i4",
+    }  # fmt: skip
+    round: NDArray[np.int32]
+    state: NDArray[np.uint8]
+    #: When it was sent, monotonic nanoseconds.
+    sent: Rows
+    #: Number of the ping in its payload.
+    number: Rows
+    #: Channel, identifier and sequence number as one; -1 when not in flight.
+    key: Rows
+    rtt: NDArray[np.float32]
+    scratch: NDArray[np.int32]
+
+
+class Flight:
+    """All rounds under way."""
+
+    def __init__(self, grace: float) -> None:
+        #: Seconds a fully answered round still waits for duplicates.
+        self.grace = grace
+        self.rounds, self.pings = Rounds(), Pings()
+        self._free_rounds: list[int] = []
+        #: Rows of pings free again, by pings per round.
+        self._free_pings: dict[int, list[int]] = {}
+        self._finished: list[Rows] = []
+        self.busy = 0
+        #: Pings sent and neither answered nor given up.
+        self.pending = 0
+        #: Pings answered since the beginning.
+        self.total_answered = 0
+
+    def add(self, columns: dict[str, Any]) -> Rows:
+        """Begin rounds; `columns` gives task, time, step, at, spacing, timeout, patience, pings, profile, name, address."""
+        count = len(columns["task"])
+        rows = self._take_rounds(count)
+        for name, values in columns.items():
+            getattr(self.rounds, name)[rows] = values
+        r = self.rounds
+        r.wake[rows] = r.at[rows]
+        for name in ("next", "settled", "answered", "late", "duplicates", "reordered", "corrupted", "errors",
+                     "left_out", "error", "flags"):  # fmt: skip
+            getattr(r, name)[rows] = 0
+        r.highest[rows] = -1
+        for pings in np.unique(r.pings[rows]):
+            self._take_pings(rows[r.pings[rows] == pings], int(pings))
+        self.busy += count
+        return rows
+
+    def _take_rounds(self, count: int) -> Rows:
+        reused = self._free_rounds[-count:]
+        del self._free_rounds[-count:]
+        first = self.rounds.extend(count - len(reused))
+        return np.concatenate([np.array(reused, np.int64), np.arange(first, self.rounds.high)])
+
+    def _take_pings(self, rows: Rows, pings: int) -> None:
+        free = self._free_pings.setdefault(pings, [])
+        reused = free[-len(rows) :]
+        del free[-len(rows) :]
+        new = len(rows) - len(reused)
+        first = self.pings.extend(new * pings)
+        base = np.concatenate([np.array(reused, np.int64), first + pings * np.arange(new)])
+        self.rounds.base[rows] = base
+        p, at = self.pings, base[:, np.newaxis] + np.arange(pings)
+        p.round[at] = rows[:, np.newaxis]
+        p.state[at], p.key[at], p.rtt[at] = WAITING, -1, np.nan
+
+    def due(self, now: float) -> tuple[Rows, Rows]:
+        """Rounds whose next ping is due, the longest overdue first, and rounds that are over."""
+        r = self.rounds
+        rows = np.flatnonzero(r.wake[: r.high] <= now)
+        if not len(rows):
+            return rows, rows
+        more = r.next[rows] < r.pings[rows]
+        sending = rows[more]
+        return sending[np.argsort(r.wake[sending], kind="stable")], rows[~more]
+
+    def next_wake(self) -> float:
+        """When something is due next; infinite when nothing is under way."""
+        return float(self.rounds.wake[: self.rounds.high].min(initial=np.inf))
+
+    def next_pings(self, rows: Rows) -> Rows:
+        """The rows of the pings these rounds send next."""
+        return self.rounds.base[rows] + self.rounds.next[rows]
+
+    def sent(self, rows: Rows, times: Rows, keys: Rows, numbers: Rows) -> None:
+        """The next ping of these rounds was sent."""
+        p, pings = self.pings, self.next_pings(rows)
+        p.sent[pings], p.key[pings], p.number[pings], p.state[pings] = times, keys, numbers, SENT
+        self.pending += len(rows)
+        self._advance(rows, times.astype(np.float64) * 1e-9)
+
+    def refused(self, rows: Rows, error: int, now: float) -> None:
+        """The next ping of these rounds could not be sent: `error` as in `RoundBatch.error`."""
+        r = self.rounds
+        self.pings.state[self.next_pings(rows)] = REFUSED
+        self._add_error(rows, np.full(len(rows), error), Flag.SEND_ERROR)
+        r.settled[rows] += 1
+        self._advance(rows, np.full(len(rows), now))
+
+    def refuse_rounds(self, rows: Rows, error: int) -> None:
+        """No ping of these rounds can be sent: they are over."""
+        r = self.rounds
+        for pings in np.unique(r.pings[rows]):
+            same = rows[r.pings[rows] == pings]
+            self.pings.state[r.base[same, np.newaxis] + np.arange(pings)] = REFUSED
+        self._add_error(rows, np.full(len(rows), error), Flag.SEND_ERROR)
+        r.errors[rows] = r.settled[rows] = r.next[rows] = r.pings[rows]
+        self.finish(rows)
+
+    def put_off(self, rows: Rows, until: float) -> None:
+        """The next ping of these rounds is tried again at `until`."""
+        self.rounds.wake[rows] = until
+
+    def _advance(self, rows: Rows, at: NDArray[np.float64]) -> None:
+        """Plan what comes after a ping sent (or refused) `at`."""
+        r = self.rounds
+        r.next[rows] += 1
+        spacing = r.spacing[rows]
+        planned = np.maximum(r.at[rows] + r.next[rows] * spacing, at + _LEAST_SHARE * spacing)
+        last = r.next[rows] >= r.pings[rows]
+        r.wake[rows] = np.where(last, at + r.patience[rows], planned)
+        if last.any():
+            self._hasten(rows[last], at[last])
+
+    def _hasten(self, rows: Rows, at: NDArray[np.float64]) -> None:
+        """Let rounds that await no answer end after the grace for duplicates instead of their patience."""
+        r = self.rounds
+        done = (r.settled[rows] == r.pings[rows]) & (r.next[rows] == r.pings[rows])
+        rows, at = rows[done], at[done]
+        r.wake[rows] = np.minimum(r.wake[rows], at + np.where(r.answered[rows] > 0, self.grace, 0.0))
+
+    def answered(self, pings: Rows, arrived: Rows, trusted: Mask, now: float) -> int:
+        """Undamaged answers in order of arrival, monotonic nanoseconds; how many of them came too late to count."""
+        r, p = self.rounds, self.pings
+        rtts = np.maximum((arrived - p.sent[pings]) * 1e-9, _LEAST_RTT)
+        rows = p.round[pings]
+        fresh = self._first_answers(pings)
+        self._count(r.duplicates, rows[~fresh], Flag.DUPLICATE)
+        lost = fresh & trusted & (rtts > r.patience[rows])
+        doubtful = fresh & ~trusted
+        fresh &= ~(lost | doubtful)
+        if doubtful.any():
+            self._leave_out(pings[doubtful], now)
+        pings, rows, rtts = pings[fresh], rows[fresh], rtts[fresh]
+        failed = p.state[pings] == FAILED
+        if failed.any():  # an error came first, but the ping was answered after all
+            np.subtract.at(r.errors, rows[failed], 1)
+        p.state[pings], p.rtt[pings] = ANSWERED, rtts
+        np.add.at(r.answered, rows, 1)
+        self.total_answered += len(rows)
+        self._count(r.late, rows[rtts > r.timeout[rows]], Flag.LATE)
+        self._count(r.reordered, rows[self._overtaken(pings, rows)], Flag.REORDERED)
+        self._settle(rows, now)
+        return int(lost.sum())
+
+    def _first_answers(self, pings: Rows) -> Mask:
+        """Which answers are the first to their ping."""
+        p = self.pings
+        order = np.arange(len(pings), dtype=np.int32)
+        p.scratch[pings[::-1]] = order[::-1]  # of several assignments to one place NumPy keeps the last
+        state = p.state[pings]
+        return (p.scratch[pings] == order) & ((state == SENT) | (state == FAILED))
+
+    def _overtaken(self, pings: Rows, rows: NDArray[np.int32]) -> Mask:
+        """Which answers came after the answer to a later ping of their round (RFC 4737 section 3.3)."""
+        r = self.rounds
+        index = pings - r.base[rows]
+        order = np.argsort(rows, kind="stable")
+        row, k = rows[order].astype(np.int64), index[order]
+        # The running maximum within each round: rounds ascend, so each starts above all before it.
+        lift = row << 20
+        start = np.append(True, row[1:] != row[:-1]) if len(row) else np.zeros(0, bool)
+        before = np.append(0, np.maximum.accumulate(lift + k)[:-1]) if len(row) else row
+        before = np.maximum(np.where(start, -1, before - lift), r.highest[row])
+        overtaken = np.zeros(len(rows), bool)
+        overtaken[order] = k < before
+        np.maximum.at(r.highest, row, k.astype(np.int32))
+        return overtaken
+
+    def failed(self, pings: Rows, errors: Rows) -> Mask:
+        """ICMP errors about pings; which of them were the first answer of any kind."""
+        fresh = self._first_answers(pings) & (self.pings.state[pings] == SENT)
+        self.pings.state[pings[fresh]] = FAILED
+        self._add_error(self.pings.round[pings[fresh]], errors[fresh], Flag.ICMP_ERROR)
+        return fresh
+
+    def corrupted(self, pings: Rows) -> None:
+        """Answers that came back damaged."""
+        self._count(self.rounds.corrupted, self.pings.round[pings], Flag.CORRUPTED)
+
+    def flag(self, flag: Flag, where: Mask | None = None) -> None:
+        """Mark the rounds under way that have sent something, or those of them given by a mask over `profile`."""
+        r = self.rounds
+        rows = np.flatnonzero((r.wake[: r.high] < np.inf) & (r.next[: r.high] > 0))
+        if where is not None:
+            rows = rows[where[r.profile[rows]]]
+        r.flags[rows] |= np.uint32(flag)
+
+    def finish(self, rows: Rows) -> None:
+        """These rounds are over."""
+        if not len(rows):
+            return
+        r, p = self.rounds, self.pings
+        r.wake[rows] = np.inf
+        unanswered = r.pings[rows] - r.settled[rows]
+        self.pending -= int(unanswered.sum())
+        for pings in np.unique(r.pings[rows]):
+            at = r.base[rows[r.pings[rows] == pings], np.newaxis] + np.arange(pings)
+            p.key[at] = -1
+        self._finished.append(rows)
+        self.busy -= len(rows)
+
+    def take(self) -> RoundBatch:
+        """The rounds finished since the last call."""
+        if not self._finished:
+            return RoundBatch.empty()
+        rows = np.concatenate(self._finished)
+        self._finished.clear()
+        r, p = self.rounds, self.pings
+        counts = r.pings[rows].astype(np.int64)
+        offsets = np.concatenate([[0], np.cumsum(counts)])
+        at = np.repeat(r.base[rows] - offsets[:-1], counts) + np.arange(offsets[-1])
+        columns: dict[str, Any] = {name: getattr(r, name)[rows] for name in COLUMNS if name in r.kinds}
+        columns |= {"sent": r.pings[rows] - r.left_out[rows], "received": r.answered[rows], "address": r.address[rows]}
+        columns["rtts"] = p.rtt[at][p.state[at] != LEFT_OUT]
+        batch = RoundBatch.from_columns(len(rows), columns)
+        self._free(rows)
+        return batch
+
+    def _free(self, rows: Rows) -> None:
+        r = self.rounds
+        r.profile[rows] = -1
+        self._free_rounds.extend(rows.tolist())
+        for pings in np.unique(r.pings[rows]):
+            self._free_pings.setdefault(int(pings), []).extend(r.base[rows[r.pings[rows] == pings]].tolist())
+
+    def _leave_out(self, pings: Rows, now: float) -> None:
+        """Answered, but when cannot be known: the ping does not count at all."""
+        r, p = self.rounds, self.pings
+        rows = p.round[pings]
+        np.subtract.at(r.errors, rows[p.state[pings] == FAILED], 1)
+        p.state[pings] = LEFT_OUT
+        self._count(r.left_out, rows, Flag.CLOCK_STEPPED)
+        self._settle(rows, now)
+
+    def _settle(self, rows: Rows | NDArray[np.int32], now: float) -> None:
+        r = self.rounds
+        self.pending -= len(rows)
+        np.add.at(r.settled, rows, 1)
+        done = rows[(r.settled[rows] == r.pings[rows]) & (r.wake[rows] < np.inf)]
+        if len(done):
+            self._hasten(done.astype(np.int64), np.full(len(done), now))
+
+    def _count(self, column: NDArray[np.int32], rows: Rows | NDArray[np.int32], flag: Flag) -> None:
+        if len(rows):
+            np.add.at(column, rows, 1)
+            self.rounds.flags[rows] |= np.uint32(flag)
+
+    def _add_error(self, rows: Rows | NDArray[np.int32], errors: Rows, flag: Flag) -> None:
+        """Count errors, and keep the first of each round."""
+        r = self.rounds
+        unset = r.error[rows] == 0
+        r.error[rows[unset][::-1]] = errors[unset][::-1]  # of several for one round NumPy keeps the last: the first
+        self._count(r.errors, rows, flag)

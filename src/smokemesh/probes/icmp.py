@@ -1,0 +1,589 @@
+"""The ICMP engine: many rounds at once over a few sockets, many packets per system call.
+
+One socket per (family, source, interface, DSCP, don't-fragment, TTL), never per target. A ping in flight is known by its
+socket, identifier and 16-bit sequence number; a number is not used again while an answer to it may still come. RTTs run
+from a monotonic reading around a small batch of packets to the kernel's receive stamp. A round ends when all its pings
+are answered and a short grace for duplicates has passed, else the probe's patience after its last ping.
+"""
+
+import errno
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smokemesh.errors import HostError
+from smokemesh.model.probe import Probe
+from smokemesh.model.rounds import ERROR_ERRNO, ERROR_ICMP4, ERROR_ICMP6, Flag, RoundBatch
+from smokemesh.probes import packetio
+from smokemesh.probes.clock import StepGuard, read_clocks
+from smokemesh.probes.engine import EngineCounters, RoundRequest
+from smokemesh.probes.flight import Flight, Rows
+from smokemesh.probes.packetio import Arena, IcmpSocket, SocketOptions
+from smokemesh.wire import icmp
+
+#: Packets between two clock readings: the send time of each is interpolated.
+_CHUNK: Final = 16
+#: Packets built and sent before what arrived is read.
+_PIECE: Final = 512
+#: Identifiers a raw socket may use, a power of two: as many times 65,536 pings in flight.
+_IDS: Final = 16
+#: Sockets for one set of options, when sequence numbers run out.
+_MOST_SOCKETS: Final = 64
+#: Bytes of memory for packets read, and for packets sent.
+_ARENA: Final = 2**20
+#: Bytes ahead of the payload in what a socket gives: an IPv4 header with all options, and the ICMP header.
+_HEADERS: Final = 60 + icmp.HEADER
+#: Enough for an ICMP error with the headers it quotes, and the cookie behind them.
+_LEAST_WIDTH: Final = 256
+#: The kernel is short of memory or its queue is full: the packet is tried again after this many seconds.
+_RETRY: Final = 0.001
+_BUSY: Final = (errno.EAGAIN, errno.ENOBUFS, errno.ENOMEM, errno.EINTR)
+
+
+class _Lane:
+    """The 65,536 sequence numbers of one identifier, given out in turn."""
+
+    def __init__(self, channel: "_Channel", number: int) -> None:
+        self.channel, self.number = channel, number
+        self.id = channel.socket.id_base + number
+        self.key = channel.number << 24 | number << 16
+        self._next = self._oldest = 0
+        #: Until when an answer to each number may come, monotonic seconds.
+        self._until = np.zeros(65_536)
+        #: Row of the ping that used each number last.
+        self.pings = np.full(65_536, -1, np.int64)
+
+    def free(self, wanted: int, now: float) -> int:
+        """How many of `wanted` numbers can be taken."""
+        used = self._next - self._oldest
+        if 65_536 - used < wanted:
+            oldest = (self._oldest + np.arange(min(used, wanted + 4096))) & 0xFFFF
+            waiting = self._until[oldest] > now
+            self._oldest += int(waiting.argmax()) if waiting.any() else len(oldest)
+        return min(wanted, 65_536 - (self._next - self._oldest))
+
+    def take(self, pings: Rows, until: NDArray[np.float64]) -> Rows:
+        """Sequence numbers for these pings, whose answers may come until then."""
+        sequences = (self._next + np.arange(len(pings))) & 0xFFFF
+        self._next += len(pings)
+        self._until[sequences] = until
+        self.pings[sequences] = pings
+        return sequences
+
+
+class _Channel:
+    """A socket and the sequence numbers in use on it."""
+
+    def __init__(self, number: int, socket: IcmpSocket) -> None:
+        self.number, self.socket = number, socket
+        self.lanes = [_Lane(self, 0)]
+        self.dropped = 0
+
+    def lane(self, now: float) -> _Lane | None:
+        """A lane with a free number."""
+        for lane in self.lanes:
+            if lane.free(1, now):
+                return lane
+        if len(self.lanes) < self.socket.ids:
+            self.lanes.append(_Lane(self, len(self.lanes)))
+            return self.lanes[-1]
+        return None
+
+    def pings(self, ids: Rows, sequences: Rows) -> tuple[Rows, Rows]:
+        """The pings that last used these numbers (-1: none did), and the keys they must have to be in flight."""
+        number = ids - self.socket.id_base if self.socket.raw else np.where(ids < 0, -1, 0)
+        if len(self.lanes) == 1:
+            known = (number == 0) & (sequences >= 0)
+            rows = np.where(known, self.lanes[0].pings[sequences], -1)
+        else:
+            rows = np.full(len(ids), -1, np.int64)
+            for lane in self.lanes:
+                mine = (number == lane.number) & (sequences >= 0)
+                rows[mine] = lane.pings[sequences[mine]]
+        return rows, self.number << 24 | number << 16 | sequences
+
+
+@dataclass(slots=True, eq=False)
+class _Route:
+    """The sockets for one set of options; `error` is the errno that keeps us from having one."""
+
+    options: SocketOptions
+    channels: list[_Channel] = field(default_factory=list)
+    error: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class _Profile:
+    """What pings have in common beside their destination."""
+
+    number: int
+    route: _Route
+    size: int
+    #: The payload, but for the number of the ping.
+    common: NDArray[np.uint8]
+    outbox: Arena
+
+
+@dataclass(slots=True, eq=False)
+class _Complaints:
+    """ICMP errors about pings in flight; one element is one error."""
+
+    #: Type * 256 + code.
+    kinds: Rows
+    pings: Rows
+    #: The packets, their lengths, and where in them the quoted ICMP header begins.
+    packets: NDArray[np.uint8]
+    lengths: Rows
+    quoted: Rows
+    #: Where the quoted packet was going, u1[n, 4 or 16].
+    to: NDArray[np.uint8]
+
+
+class IcmpEngine:
+    """Rounds of ICMP echo, IPv4 and IPv6."""
+
+    def __init__(
+        self,
+        *,
+        socket: str = "auto",
+        grace: float = 0.25,
+        tick: float = 0.005,
+        clocks: Callable[[], tuple[int, int, int]] = read_clocks,
+    ) -> None:
+        """`socket` is "dgram", "raw" or "auto" (the first of them this user may open).
+
+        A fully answered round still waits `grace` seconds for duplicates. While it is busy the engine wakes at most
+        every `tick` seconds: kernel stamps make reading late harmless.
+        """
+        self._kind, self._tick = socket, tick
+        self._guard = StepGuard(clocks)
+        self._flight = Flight(grace)
+        self._cookie = secrets.randbits(64)
+        self._number = 0
+        self._routes: dict[SocketOptions, _Route] = {}
+        self._profiles: list[_Profile] = []
+        self._by_options: dict[tuple[SocketOptions, int], int] = {}
+        #: Profile by identity of the probe, and family; the probe is kept so that its identity stays its own.
+        self._by_probe: dict[tuple[int, int], tuple[Probe, int]] = {}
+        self._channels: list[_Channel] = []
+        self._outboxes: dict[int, Arena] = {}
+        self._inbox = Arena(_ARENA // 4 // _LEAST_WIDTH, _LEAST_WIDTH, receive=True)
+        self._sent = self._received = self._own_drops = self._strays = self._send_errors = self._delayed = 0
+
+    # Engine
+
+    def start(self, requests: Sequence[RoundRequest]) -> None:
+        """Remember rounds. Raises HostError when this user may not open ICMP sockets at all."""
+        if not requests:
+            return
+        profiles = [self._profile_of(request) for request in requests]
+        names, bad = _names([request.address for request in requests])
+        probes = [request.probe for request in requests]
+        rows = self._flight.add({
+            "task": np.array([request.task for request in requests], np.uint64),
+            "time": [request.time for request in requests],
+            "at": [request.at for request in requests],
+            "step": [probe.step for probe in probes],
+            "spacing": [probe.spacing for probe in probes],
+            "timeout": [probe.timeout for probe in probes],
+            "patience": [probe.patience for probe in probes],
+            "pings": [probe.pings for probe in probes],
+            "profile": profiles,
+            "name": names,
+            "address": _mapped(names),
+        })  # fmt: skip
+        errors = np.array([self._profiles[profile].route.error for profile in profiles])
+        errors[bad] = errno.EINVAL
+        for error in np.unique(errors[errors > 0]):
+            self._flight.refuse_rounds(rows[errors == error], ERROR_ERRNO + int(error))
+
+    def run(self, until: float) -> None:
+        """Send, receive and wait until the monotonic clock shows `until`, or nothing is left to do."""
+        while self._flight.busy and (now := time.monotonic()) < until:
+            sending, over = self._flight.due(now)
+            self._send(sending, until)
+            self._drain()
+            self._finish(over)
+            self._wait(now, until)
+
+    def take(self) -> RoundBatch:
+        """The rounds finished since the last call, each exactly once."""
+        return self._flight.take()
+
+    @property
+    def busy(self) -> int:
+        """Rounds started and not yet finished."""
+        return self._flight.busy
+
+    def counters(self) -> EngineCounters:
+        """What was done since the engine was made."""
+        return EngineCounters(
+            sent=self._sent, received=self._received, own_drops=self._own_drops, strays=self._strays,
+            send_errors=self._send_errors, delayed=self._delayed,
+        )  # fmt: skip
+
+    def describe(self) -> str:
+        """`icmp4=raw icmp6=dgram`; "none" where this user may open neither."""
+        return " ".join(f"icmp{family}={self._reach(family)}" for family in (4, 6))
+
+    def close(self) -> None:
+        """Give back sockets; unfinished rounds are forgotten."""
+        for channel in self._channels:
+            channel.socket.close()
+        self._channels.clear()
+        self._routes.clear()
+        self._by_options.clear()
+        self._by_probe.clear()
+        self._flight = Flight(self._flight.grace)
+
+    def prepare(self, probe: Probe, family: int) -> None:
+        """Open the socket `probe` needs. Raises HostError when this machine does not allow it."""
+        route = self._profiles[self._profile(probe, family)].route
+        if route.error:
+            raise HostError(_why(probe, route.error))
+
+    # Profiles, routes, sockets
+
+    def _profile_of(self, request: RoundRequest) -> int:
+        family = 6 if ":" in request.address else 4
+        known = self._by_probe.get((id(request.probe), family))
+        return known[1] if known else self._profile(request.probe, family)
+
+    def _profile(self, probe: Probe, family: int) -> int:
+        options = SocketOptions(
+            family=family, source=probe.source, interface=probe.interface, dscp=probe.dscp,
+            dont_fragment=probe.dont_fragment, ttl=probe.ttl,
+        )  # fmt: skip
+        number = self._by_options.get((options, probe.size))
+        if number is None:
+            route = self._routes.get(options) or self._open_route(options)
+            number = len(self._profiles)
+            common = icmp.payload(probe.size, self._cookie)
+            self._profiles.append(_Profile(number, route, probe.size, common, self._outbox(probe.size)))
+            self._by_options[options, probe.size] = number
+            self._make_room(probe.size)
+        self._by_probe[id(probe), family] = probe, number
+        return number
+
+    def _open_route(self, options: SocketOptions) -> _Route:
+        route = _Route(options)
+        try:
+            self._open_channel(route)
+        except OSError as error:
+            route.error = error.errno or errno.EINVAL
+        self._routes[options] = route
+        return route
+
+    def _open_channel(self, route: _Route) -> _Channel:
+        taken = {channel.socket.id_base for channel in self._channels}
+        base = next(b for b in iter(lambda: secrets.randbelow(65_536 // _IDS) * _IDS, -1) if b not in taken)
+        socket = IcmpSocket.open(route.options, base, _IDS, kind=self._kind)
+        channel = _Channel(len(self._channels), socket)
+        self._channels.append(channel)
+        route.channels.append(channel)
+        return channel
+
+    def _outbox(self, size: int) -> Arena:
+        if size not in self._outboxes:
+            width = icmp.HEADER + size
+            count = max(_CHUNK, min(_PIECE, _ARENA // width))
+            self._outboxes[size] = Arena(count, width, receive=False)
+        return self._outboxes[size]
+
+    def _make_room(self, size: int) -> None:
+        """Packets of that size, and longer ones, must be told apart when they are read."""
+        width = max(_LEAST_WIDTH, -(-(_HEADERS + size + 1) // 64) * 64)
+        if width > self._inbox.width:
+            self._inbox = Arena(max(_CHUNK, min(_PIECE, _ARENA // width)), width, receive=True)
+
+    def _reach(self, family: int) -> str:
+        for channel in self._channels:
+            if channel.socket.options.family == family:
+                return "raw" if channel.socket.raw else "dgram"
+        return packetio.allowed(family)
+
+    # Out
+
+    def _send(self, rows: Rows, until: float) -> None:
+        """Send the next ping of each of these rounds, reading what arrives in between."""
+        for piece in np.split(rows, range(_PIECE, len(rows), _PIECE)):
+            profiles = self._flight.rounds.profile[piece]
+            for number in np.unique(profiles):
+                self._send_alike(self._profiles[number], piece[profiles == number])
+            if len(piece) == _PIECE:
+                self._drain()
+                if time.monotonic() >= until:
+                    return
+
+    def _send_alike(self, profile: _Profile, rows: Rows) -> None:
+        while len(rows):
+            now = time.monotonic()
+            lane = self._lane(profile.route, now)
+            if lane is None:
+                self._put_off(rows, now, errno.EAGAIN)
+                return
+            count = min(lane.free(len(rows), now), profile.outbox.count, max(_CHUNK, lane.channel.socket.capacity // 2))
+            self._send_batch(profile, lane, rows[:count], now)
+            rows = rows[count:]
+
+    def _lane(self, route: _Route, now: float) -> _Lane | None:
+        for channel in route.channels:
+            if lane := channel.lane(now):
+                return lane
+        if len(route.channels) >= _MOST_SOCKETS:
+            return None
+        try:
+            return self._open_channel(route).lane(now)
+        except (OSError, HostError):
+            return None
+
+    def _send_batch(self, profile: _Profile, lane: _Lane, rows: Rows, now: float) -> None:
+        flight, outbox, count = self._flight, profile.outbox, len(rows)
+        pings = flight.next_pings(rows)
+        sequences = lane.take(pings, now + flight.rounds.patience[rows] + self._tick)
+        numbers = self._number + np.arange(count)
+        self._number += count
+        icmp.write_requests(
+            outbox.packets[:count], profile.route.options.family, profile.common,
+            np.full(count, lane.id, np.uint16), sequences.astype(np.uint16), numbers,
+        )  # fmt: skip
+        outbox.names[:count] = flight.rounds.name[rows]
+        outbox.namelens[:count] = lane.channel.socket.name_length
+        times = self._transmit(lane.channel, outbox, rows)
+        sent = times > 0
+        self._sent += int(sent.sum())
+        flight.sent(rows[sent], times[sent], (lane.key | sequences)[sent], numbers[sent])
+
+    def _transmit(self, channel: _Channel, outbox: Arena, rows: Rows) -> Rows:
+        """Give the packets to the kernel; when each was sent, monotonic nanoseconds, 0 for those that were not."""
+        times, first, retries = np.zeros(len(rows), np.int64), 0, 0
+        while first < len(rows):
+            before = time.monotonic_ns()
+            sent = channel.socket.send(outbox, first, min(_CHUNK, len(rows) - first))
+            after = time.monotonic_ns()
+            if sent > 0:
+                times[first : first + sent] = before + ((_MIDDLES[:sent] / sent) * (after - before)).astype(np.int64)
+                first += sent
+            elif -sent in _BUSY:
+                self._put_off(rows[first:], after * 1e-9, -sent)
+                break
+            elif retries < len(rows) and self._read_notices(channel):
+                retries += 1  # what the kernel told was an ICMP error about an earlier ping (ping(7) sockets)
+            else:
+                self._send_errors += 1
+                self._flight.refused(rows[first : first + 1], ERROR_ERRNO - sent, after * 1e-9)
+                first += 1
+        return times
+
+    def _put_off(self, rows: Rows, now: float, error: int) -> None:
+        """Try again shortly; a ping put off for longer than its patience has failed."""
+        r = self._flight.rounds
+        overdue = now - (r.at[rows] + r.next[rows] * r.spacing[rows]) > r.spacing[rows] + r.patience[rows]
+        self._delayed += int((~overdue).sum())
+        self._flight.put_off(rows[~overdue], now + _RETRY)
+        if overdue.any():
+            self._send_errors += int(overdue.sum())
+            self._flight.refused(rows[overdue], ERROR_ERRNO + error, now)
+
+    # In
+
+    def _drain(self) -> None:
+        """Read all that has arrived."""
+        for channel in self._channels:
+            for _ in range(64):
+                got = channel.socket.receive(self._inbox)
+                if got < 0:
+                    self._read_notices(channel)
+                    continue
+                if got:
+                    self._absorb(channel, got)
+                if got < self._inbox.count:
+                    break
+        if self._guard.check():
+            self._flight.flag(Flag.CLOCK_STEPPED)
+        self._guard.settle()
+
+    def _absorb(self, channel: _Channel, count: int) -> None:
+        """Find the ping each packet is about, and what it says of it."""
+        stamps, dropped = packetio.stamps(self._inbox, count)
+        if dropped >= 0:
+            self._note_drops(channel, dropped)
+        if self._guard.check():
+            self._flight.flag(Flag.CLOCK_STEPPED)
+        arrived, trusted = self._guard.monotonic(stamps)
+        packets, lengths = self._inbox.packets[:count], self._inbox.lengths[:count].astype(np.int64)
+        family = channel.socket.options.family
+        seen = icmp.read(packets, lengths, family, channel.socket.ip_header)
+        pings = self._in_flight(channel, seen.id, seen.sequence)
+        self._strays += int((pings < 0).sum())
+        replies = np.flatnonzero(seen.reply & (pings >= 0))
+        if len(replies):
+            good = self._intact(channel, replies, packets, lengths, seen.start, pings)
+            chosen = replies[good]
+            self._answer(pings[chosen], arrived[chosen], trusted[chosen])
+        errors = np.flatnonzero(seen.error & (pings >= 0))
+        if len(errors):
+            told = packets[errors]
+            where = seen.quoted_to[errors, np.newaxis] + np.arange(4 if family == 4 else 16)
+            to = np.take_along_axis(told, where, axis=1)
+            self._blame(
+                family, _Complaints(seen.kind[errors], pings[errors], told, lengths[errors], seen.quoted[errors], to)
+            )
+
+    def _in_flight(self, channel: _Channel, ids: Rows, sequences: Rows) -> Rows:
+        """Rows of the pings in flight under these numbers, -1 where there is none."""
+        pings, keys = channel.pings(ids, sequences)
+        return np.where((pings >= 0) & (self._flight.pings.key[pings] == keys), pings, -1)
+
+    def _answer(self, pings: Rows, arrived: Rows, trusted: NDArray[np.bool_]) -> None:
+        before = self._flight.total_answered
+        self._strays += self._flight.answered(pings, arrived, trusted, time.monotonic())
+        self._received += self._flight.total_answered - before
+
+    def _intact(
+        self, channel: _Channel, replies: Rows, packets: NDArray[np.uint8], lengths: Rows, start: Rows, pings: Rows
+    ) -> NDArray[np.bool_]:
+        """Which replies are undamaged; the damaged ones are counted."""
+        flight = self._flight
+        rounds = flight.pings.round[pings[replies]]
+        profiles = flight.rounds.profile[rounds]
+        good = np.zeros(len(replies), bool)
+        for number in np.unique(profiles):
+            mine = np.flatnonzero(profiles == number)
+            at, common = replies[mine], self._profiles[number].common
+            numbers = flight.pings.number[pings[at]]
+            good[mine] = icmp.intact(
+                packets[at], lengths[at], start[at], common, numbers, summed=channel.socket.ip_header
+            )
+            if not good[mine].all():
+                bad = at[~good[mine]]
+                self._damaged(channel, bad, icmp.numbers_of(packets[bad], start[bad], common), pings[bad])
+        return good
+
+    def _damaged(self, channel: _Channel, at: Rows, claimed: Rows, pings: Rows) -> None:
+        """Replies that are not what was asked for: damaged ones from the target; anything else is a stray."""
+        family = channel.socket.options.family
+        targets = _host_part(self._flight.rounds.name[self._flight.pings.round[pings]], family)
+        from_target = (_host_part(self._inbox.names[at], family) == targets).all(axis=1)
+        # Our cookie with the number of an earlier ping: an old answer, undamaged.
+        old = (claimed >= 0) & (claimed < self._number) & (claimed != self._flight.pings.number[pings])
+        damaged = from_target & ~old
+        self._strays += int((~damaged).sum())
+        self._flight.corrupted(pings[damaged])
+
+    def _blame(self, family: int, told: "_Complaints") -> None:
+        """ICMP errors: what they quote must have gone to the ping's target, and agree with it as far as it goes."""
+        flight = self._flight
+        rounds = flight.pings.round[told.pings]
+        good = (_host_part(flight.rounds.name[rounds], family) == told.to).all(axis=1)
+        profiles = flight.rounds.profile[rounds]
+        for number in np.unique(profiles):
+            at = np.flatnonzero(profiles == number)
+            good[at] &= icmp.quotes(
+                told.packets[at], told.lengths[at], told.quoted[at], self._profiles[number].common,
+                flight.pings.number[told.pings[at]],
+            )  # fmt: skip
+        self._strays += int((~good).sum())
+        flight.failed(told.pings[good], told.kinds[good] + (ERROR_ICMP4 if family == 4 else ERROR_ICMP6))
+
+    def _read_notices(self, channel: _Channel) -> bool:
+        """Read the error queue of a DGRAM socket; whether it held ICMP errors about pings."""
+        found = channel.socket.read_notices(self._inbox).errors
+        if not found:
+            return False
+        width = icmp.HEADER + icmp.MARK
+        packets = np.zeros((len(found), width), np.uint8)
+        for row, notice in zip(packets, found, strict=True):
+            quoted = np.frombuffer(notice.packet[:width], np.uint8)
+            row[: len(quoted)] = quoted
+        lengths = np.array([len(notice.packet) for notice in found], np.int64)
+        sequences = np.where(lengths >= icmp.HEADER, packets[:, 6].astype(np.int64) << 8 | packets[:, 7], -1)
+        pings = self._in_flight(channel, np.full(len(found), channel.socket.id_base), sequences)
+        self._strays += int((pings < 0).sum())
+        known = np.flatnonzero(pings >= 0)
+        if len(known):
+            to = np.array([list(notice.to) for notice in found], np.uint8)
+            kinds = np.array([notice.kind for notice in found], np.int64)
+            begin = np.zeros(len(known), np.int64)
+            self._blame(
+                channel.socket.options.family,
+                _Complaints(kinds[known], pings[known], packets[known], lengths[known], begin, to[known]),
+            )
+        return True
+
+    def _note_drops(self, channel: _Channel, counter: int) -> None:
+        """The kernel's drop counter, 32 bits: what was added since the last look hit all rounds under way there."""
+        added = (counter - channel.dropped) & 0xFFFFFFFF
+        if added:
+            channel.dropped = counter
+            self._own_drops += added
+            hit = np.array([channel in profile.route.channels for profile in self._profiles])
+            self._flight.flag(Flag.OWN_DROPS, hit)
+
+    # Waiting and ending
+
+    def _finish(self, rows: Rows) -> None:
+        """End these rounds; where pings are missing, look first whether it was us who dropped the answers."""
+        if not len(rows):
+            return
+        r = self._flight.rounds
+        if (r.settled[rows] < r.pings[rows]).any():
+            for channel in self._channels:
+                self._note_drops(channel, channel.socket.drops())
+        self._flight.finish(rows)
+
+    def _wait(self, woke: float, until: float) -> None:
+        """Sleep until something is due or arrives, but not for less than a tick since we woke, unless buffers fill."""
+        if not self._flight.busy:
+            return
+        target = min(self._flight.next_wake(), until)
+        room = min((channel.socket.capacity for channel in self._channels), default=0) // 2
+        rest = woke + self._tick if self._flight.pending < room else woke
+        now = time.monotonic()
+        if now < (first := min(rest, target)):
+            packetio.wait((), first - now)
+            now = time.monotonic()
+        if now < target:
+            packetio.wait([channel.socket for channel in self._channels], target - now)
+
+
+_MIDDLES = np.arange(_CHUNK) + 0.5
+
+
+def _names(addresses: Sequence[str]) -> tuple[NDArray[np.uint8], Rows]:
+    """The addresses as the kernel wants them, u1[n, 28], and which of them are none."""
+    made, bad = [], []
+    for i, address in enumerate(addresses):
+        try:
+            made.append(packetio.socket_address(address))
+        except (OSError, ValueError):
+            made.append(bytes(28))
+            bad.append(i)
+    return np.frombuffer(b"".join(made), np.uint8).reshape(-1, 28), np.array(bad, np.int64)
+
+
+def _host_part(names: NDArray[np.uint8], family: int) -> NDArray[np.uint8]:
+    """The address in `struct sockaddr_in` or `sockaddr_in6`."""
+    return names[:, 4:8] if family == 4 else names[:, 8:24]
+
+
+def _mapped(names: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Socket addresses as IPv6 addresses, IPv4 as ::ffff:a.b.c.d, u1[n, 16]."""
+    made = names[:, 8:24].copy()
+    four = names[:, 0] == 2  # AF_INET, and so is its low byte
+    made[four, :10], made[four, 10:12], made[four, 12:] = 0, 0xFF, names[four, 4:8]
+    return made
+
+
+def _why(probe: Probe, number: int) -> str:
+    reasons: dict[int, str] = {
+        errno.EADDRNOTAVAIL: f"source {probe.source}: is not an address of this machine; see `ip address`",
+        errno.ENODEV: f"interface {probe.interface}: does not exist here; see `ip link`",
+        errno.EPERM: f"interface {probe.interface}: binding to it needs CAP_NET_RAW",
+    }
+    return reasons.get(number, f"ICMP socket: {errno.errorcode.get(number, number)}")
