@@ -55,6 +55,9 @@ class UploadReply(msgspec.Struct, frozen=True):
     stored: int
     #: It was stored before; nothing was added.
     duplicate: bool = False
+    #: Rounds the master could not keep and will never ask for again, and why.
+    refused: int = 0
+    reason: str = ""
 
 
 class Heartbeat(msgspec.Struct, frozen=True):

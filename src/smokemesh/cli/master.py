@@ -1,0 +1,58 @@
+"""`smokemesh master`: the program that collects and shows."""
+
+import os
+from dataclasses import replace
+
+import click
+
+from smokemesh.cli import logs
+from smokemesh.errors import ConfigError, UsageError
+from smokemesh.settings.shape import MasterSettings
+
+
+@click.command()
+@click.option("--config", default="/etc/smokemesh/smokemesh.yaml", help="Configuration file.", metavar="FILE")
+@click.option("--data", default=None, help="Directory for rounds and catalogue.", metavar="DIR")
+@click.option("--listen", default=None, help="Address to listen on, over the configuration's.", metavar="HOST:PORT")
+@click.option("--log-level", default="info", type=click.Choice(logs.LEVELS), help="Write log lines from here on.")
+def command(config: str, data: str | None, listen: str | None, log_level: str) -> None:
+    """Collect rounds from agents, keep them, show them."""
+    place = parse_place(listen) if listen else None
+
+    def load() -> MasterSettings:
+        return load_settings(config, place)
+
+    settings = load()
+    logs.configure(log_level)
+    from smokemesh.master.app import run_master  # the web framework and the database: seconds to import
+
+    run_master(settings, data or default_data_dir(), load)
+
+
+def load_settings(config: str, place: tuple[str, int] | None = None) -> MasterSettings:
+    """The settings in a file, with `place` instead of what it says to listen on."""
+    from smokemesh.settings.disk import list_yaml, read_text
+    from smokemesh.settings.master import load_master
+
+    settings = load_master(config, read_text, list_yaml)
+    return replace(settings, listen_host=place[0], listen_port=place[1]) if place else settings
+
+
+def parse_place(text: str) -> tuple[str, int]:
+    """Host and port of `--listen`."""
+    from smokemesh.settings.kinds import parse_listen
+
+    try:
+        return parse_listen(text)
+    except ValueError as error:
+        raise UsageError(f"--listen {text}: {error}") from error
+
+
+def default_data_dir() -> str:
+    """Where data goes when nobody says: the system's place for root, the person's own else."""
+    if os.geteuid() == 0:
+        return "/var/lib/smokemesh"
+    home = os.environ.get("XDG_STATE_HOME") or os.path.join(os.path.expanduser("~"), ".local", "state")
+    if not os.path.isabs(home):
+        raise ConfigError(f"XDG_STATE_HOME is {home!r}, which is not absolute; set it right or give --data DIR")
+    return os.path.join(home, "smokemesh")

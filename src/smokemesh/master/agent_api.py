@@ -1,0 +1,179 @@
+"""Routes for agents (`wire.messages`): assignment, rounds, heartbeat.
+
+Who asks is known before a byte of the body is read. Every answer to a genuine request is signed, refusals included;
+who is not genuine learns that and no more.
+"""
+
+import logging
+import re
+import time
+from asyncio import Semaphore
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from litestar import Request, Response, Router, get, post
+from litestar.datastructures import State
+
+from smokemesh.errors import SmokemeshError, WireError
+from smokemesh.master.state import Master
+from smokemesh.wire import messages, signing
+from smokemesh.wire.messages import ErrorReply, Heartbeat, HeartbeatReply, Upload
+
+log = logging.getLogger(__name__)
+
+Asked = Request[Any, Any, State]
+
+#: An agent that waits for a new assignment is answered after this many seconds: proxies cut what is silent for longer.
+MOST_WAIT: Final = 55.0
+#: Bodies held in memory at the same time: with `messages.MOST_BODY`, a bound on what all agents together can occupy.
+MOST_BODIES: Final = 8
+MOST_HEARTBEAT: Final = 64 * 2**10
+
+_WAIT = re.compile(r"(?:^|[,;]\s*)wait\s*=\s*\"?(\d{1,6})")
+_reading = Semaphore(MOST_BODIES)
+
+
+class TooLarge(WireError):
+    """The body is longer than its route takes."""
+
+    code = "too_large"
+    http_status = 413
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What to send back."""
+
+    status: int = 200
+    body: bytes = b""
+    etag: str = ""
+
+
+Handler = Callable[[Master, str, bytes], Awaitable[Answer]]
+
+
+async def _exchange(request: Asked, handle: Handler, most: int = 0) -> Response[bytes]:
+    """Authenticate, read, handle, sign."""
+    master: Master = request.app.state.master
+    headers = _headers(request)
+    signer = None
+    try:
+        signer = signing.authenticate(request.method, _target(request), headers, secret_of=master.registry.secret_of)
+        signing.check_clock(signer, time.time())
+        master.replays.admit(signer, time.time())
+        async with _reading:
+            body = await _read(request, most)
+            signing.check_digest(headers, body)
+            answer = await handle(master, signer.key_id, body) if most else Answer()
+        if not most:  # a long poll holds no body, so it must not hold a place
+            answer = await handle(master, signer.key_id, b"")
+    except SmokemeshError as error:
+        answer = _refusal(master, request, signer, error)
+    return _signed(master, headers, signer, answer)
+
+
+def _refusal(master: Master, request: Asked, signer: signing.Verified | None, error: SmokemeshError) -> Answer:
+    """The answer to a request that cannot be served."""
+    who = signer.key_id if signer else "?"
+    master.metrics.refused(error.code)
+    peer = request.client.host if request.client else "?"
+    log.warning(
+        "refused: route=%s agent=%s peer=%s code=%s reason=%r", request.url.path, who, peer, error.code, str(error)
+    )
+    body = messages.encode(ErrorReply(code=error.code, message=str(error)))
+    return Answer(status=error.http_status, body=body)
+
+
+def _signed(
+    master: Master, headers: dict[str, str], signer: signing.Verified | None, answer: Answer
+) -> Response[bytes]:
+    secret = master.registry.secret_of(signer.key_id) if signer else None
+    sent = {"Content-Type": messages.CONTENT_TYPE}
+    if signer and secret:
+        sent |= signing.sign_response(
+            answer.status,
+            answer.body,
+            request_signature=headers["signature"],
+            key_id=signer.key_id,
+            secret=secret,
+            created=int(time.time()),
+        )
+    if answer.etag:
+        sent["ETag"] = f'"{answer.etag}"'
+    media_type = sent.pop("Content-Type", "")
+    return Response(answer.body, status_code=answer.status, headers=sent, media_type=media_type)
+
+
+async def _read(request: Asked, most: int) -> bytes:
+    """The body, as long as it is no longer than `most` bytes."""
+    announced = request.headers.get("content-length", "")
+    if announced.isdigit() and int(announced) > most:
+        raise TooLarge(f"the body has {announced} bytes, this route takes {most}; send fewer records at a time")
+    parts, length = [], 0
+    async for part in request.stream():
+        length += len(part)
+        if length > most:
+            raise TooLarge(f"the body has more than {most} bytes; send fewer records at a time")
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _headers(request: Asked) -> dict[str, str]:
+    """All header fields; several lines of one name are joined (RFC 9110 section 5.2)."""
+    found: dict[str, str] = {}
+    for raw_name, raw_value in request.scope["headers"]:
+        name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
+        found[name] = f"{found[name]}, {value}" if name in found else value
+    return found
+
+
+def _target(request: Asked) -> str:
+    """Path and query as they were sent: what is signed is the text, not its meaning."""
+    path = request.scope["raw_path"].decode("latin-1")
+    query = request.scope["query_string"].decode("latin-1")
+    return f"{path}?{query}" if query else path
+
+
+@get(messages.ASSIGNMENT, include_in_schema=False)
+async def get_assignment(request: Asked) -> Response[bytes]:
+    """The assignment, as soon as it is another than the one the agent has."""
+    known = request.headers.get("if-none-match", "").removeprefix("W/").strip('"')
+    wait = _WAIT.search(request.headers.get("prefer", ""))
+    patience = min(float(wait[1]), MOST_WAIT) if wait else 0.0
+
+    async def handle(master: Master, agent: str, _: bytes) -> Answer:
+        found = await master.assignments.wait(agent, known, 0.0 if master.stopping else patience)
+        if found is None:
+            return Answer(status=304, etag=known)
+        return Answer(body=messages.encode(found), etag=found.version)
+
+    return await _exchange(request, handle)
+
+
+@post(messages.ROUNDS, status_code=200, include_in_schema=False)
+async def post_rounds(request: Asked) -> Response[bytes]:
+    """Rounds: stored when this is answered with 200."""
+
+    async def handle(master: Master, agent: str, body: bytes) -> Answer:
+        upload = messages.decode(Upload, body)
+        return Answer(body=messages.encode(await master.ingest.take(agent, upload, time.time_ns())))
+
+    return await _exchange(request, handle, messages.MOST_BODY)
+
+
+@post(messages.HEARTBEAT, status_code=200, include_in_schema=False)
+async def post_heartbeat(request: Asked) -> Response[bytes]:
+    """The agent is alive, and how."""
+
+    async def handle(master: Master, agent: str, body: bytes) -> Answer:
+        health = messages.decode(Heartbeat, body).health
+        now = time.time_ns()
+        await master.heard(agent, health, request.client.host if request.client else "", now)
+        reply = HeartbeatReply(clock=now, assignment=master.assignments.get(agent).version)
+        return Answer(body=messages.encode(reply))
+
+    return await _exchange(request, handle, MOST_HEARTBEAT)
+
+
+routes = [Router(path="/", route_handlers=[get_assignment, post_rounds, post_heartbeat])]

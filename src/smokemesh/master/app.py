@@ -1,0 +1,237 @@
+"""One master as a program: every route in one list, every error to one status, started and stopped in order.
+
+Going down: no new connections, those who wait are let go, what is being stored is finished, the databases are closed.
+"""
+
+import asyncio
+import errno
+import fcntl
+import logging
+import os
+import pwd
+import signal
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import uvicorn
+from litestar import Litestar, Request, Response
+from litestar.datastructures import State
+from litestar.exceptions import HTTPException
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.types import ControllerRouterHandler
+
+from smokemesh.errors import HostError, SmokemeshError
+from smokemesh.master import agent_api, operations, query_api
+from smokemesh.master.state import Load, Master, open_master
+from smokemesh.master.web import pages
+from smokemesh.settings.shape import MasterSettings
+from smokemesh.version import __version__
+
+log = logging.getLogger(__name__)
+
+#: Seconds requests under way have to finish when the master stops.
+GRACE: Final = 2
+#: Pages use only what they are served with; nothing may frame them.
+SECURITY_HEADERS: Final = {
+    "Content-Security-Policy": "default-src 'self'; img-src 'self' data: blob:; style-src 'self' 'unsafe-inline'; "
+    "object-src 'none'; base-uri 'none'; frame-ancestors 'none'; form-action 'self'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+}
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """Why a request failed: a code for machines and a sentence for people."""
+
+    code: str
+    message: str
+
+
+def create_app(master: Master) -> Litestar:
+    """The web application of a running master."""
+    handlers: list[ControllerRouterHandler] = [
+        *agent_api.routes,
+        *operations.routes,
+        *query_api.routes,
+        *pages.routes,
+    ]
+    return Litestar(
+        route_handlers=handlers,
+        state=State({"master": master}),
+        # The most specific class wins: a handler's own error, the framework's refusals, anything else.
+        exception_handlers={
+            SmokemeshError: _own_error,
+            HTTPException: _refusal,
+            Exception: _internal_error,
+        },
+        after_request=_secure,
+        openapi_config=OpenAPIConfig(
+            title="smokemesh",
+            version=__version__,
+            path="/schema",
+            use_handler_docstrings=True,
+            render_plugins=[JsonRenderPlugin(path=["/", "/openapi.json"])],
+        ),
+        logging_config=None,
+    )
+
+
+def run_master(settings: MasterSettings, data_dir: str, load: Load) -> None:
+    """Serve until SIGTERM or SIGINT. `load` reads the configuration again, for SIGHUP and /-/reload."""
+    with data_directory(data_dir):
+        listener = listen(settings.listen_host, settings.listen_port)
+        with listener:
+            master = open_master(settings, data_dir, load)
+            try:
+                asyncio.run(serve(master, listener))
+            finally:
+                master.close()
+
+
+async def serve(master: Master, listener: socket.socket) -> None:
+    """Serve on a listening socket until told to stop by a signal."""
+    config = uvicorn.Config(
+        create_app(master),
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=GRACE,
+        timeout_keep_alive=75,  # longer than agents and proxies keep an idle connection
+        lifespan="off",
+    )
+    server = _Server(config)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, server.leave, master)
+    loop.add_signal_handler(signal.SIGHUP, _reload_soon, master)
+    host, port = listener.getsockname()[:2]
+    log.info("listening: url=%s targets=%d", url_of(host, port), len(master.settings.targets))
+    await server.serve(sockets=[listener])
+    log.info("stopped")
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn, with signals that end the process with status 0 instead of being raised again."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    def leave(self, master: Master) -> None:
+        """Stop; the second time at once."""
+        log.info("stopping")
+        self.force_exit = self.should_exit
+        self.should_exit = True
+        master.stop()
+
+
+def _reload_soon(master: Master) -> None:
+    task = asyncio.get_running_loop().create_task(_reload(master))
+    _reloads.add(task)
+    task.add_done_callback(_reloads.discard)
+
+
+#: The event loop keeps only weak references to tasks.
+_reloads: set[asyncio.Task[None]] = set()
+
+
+async def _reload(master: Master) -> None:
+    try:
+        await master.reload()
+    except SmokemeshError:
+        pass  # said in the log, on the pages and in /metrics
+    except Exception:
+        log.exception("configuration not loaded: internal error")
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket. Raises HostError that names the port and what to do."""
+    try:
+        family, kind, protocol, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise HostError(_cannot_listen(host, port, error)) from error
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(place)
+        listener.listen(1024)
+    except OSError as error:
+        listener.close()
+        raise HostError(_cannot_listen(host, port, error)) from error
+    return listener
+
+
+def _cannot_listen(host: str, port: int, error: OSError) -> str:
+    match error.errno:
+        case errno.EADDRINUSE:
+            cure = "stop the program that listens there, or choose another port with --listen HOST:PORT"
+        case errno.EACCES:
+            cure = "ports below 1024 need the capability CAP_NET_BIND_SERVICE; or choose one with --listen HOST:PORT"
+        case _:
+            cure = "choose an address of this host with --listen HOST:PORT"
+    place = url_of(host, port).removeprefix("http://")
+    return f"cannot listen on {place}: {error.strerror}; {cure}"
+
+
+def url_of(host: str, port: int) -> str:
+    """The address of the pages, as a browser takes it."""
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+@contextmanager
+def data_directory(path: str) -> Iterator[None]:
+    """Make sure the directory is there, ours to write, and used by no other master."""
+    try:
+        Path(path).mkdir(parents=True, exist_ok=True)
+        lock = os.open(os.path.join(path, "master.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise HostError(unwritable(path, error)) from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(lock)
+        raise HostError(
+            f"data directory {path} is used by another master; stop it, or choose another with --data DIR"
+        ) from error
+    try:
+        yield
+    finally:
+        os.close(lock)
+
+
+def unwritable(path: str, error: OSError) -> str:
+    """What to say of a data directory that cannot be used."""
+    user = pwd.getpwuid(os.geteuid()).pw_name if os.geteuid() else "root"
+    return (
+        f"data directory {path} cannot be written by user {user}: {error.strerror}; "
+        "change its owner, or choose another with --data DIR"
+    )
+
+
+def _own_error(_: Request[Any, Any, State], error: SmokemeshError) -> Response[Problem]:
+    return Response(Problem(error.code, str(error)), status_code=error.http_status, media_type="application/json")
+
+
+def _refusal(request: Request[Any, Any, State], error: HTTPException) -> Response[Any]:
+    if "text/html" in request.headers.get("accept", "") and not request.url.path.startswith("/api/"):
+        return pages.explain_page(request, error)
+    code = "not_found" if error.status_code == 404 else "usage"
+    problem = Problem(code, error.detail)
+    return Response(problem, status_code=error.status_code, headers=error.headers or {}, media_type="application/json")
+
+
+def _internal_error(request: Request[Any, Any, State], error: Exception) -> Response[Problem]:
+    log.error("internal error: route=%s", request.url.path, exc_info=error)
+    problem = Problem("internal", "internal error; the master's log says more")
+    return Response(problem, status_code=500, media_type="application/json")
+
+
+def _secure(response: Response[Any]) -> Response[Any]:
+    for name, value in SECURITY_HEADERS.items():
+        response.headers.setdefault(name, value)
+    return response

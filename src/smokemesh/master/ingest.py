@@ -1,0 +1,239 @@
+"""The one door in: verified uploads go to the store, then to those who watch, and only then are they acknowledged.
+
+An upload is named by (agent, epoch, first and last sequence). The catalogue knows the last sequence stored, the store
+the names of recent inserts. So a range sent again, or left half-done by a crash, counts once. A round that cannot be
+kept (of a task that was never assigned, or dated where no honest clock can have been) is counted, logged and named
+in the answer: nothing disappears in silence.
+"""
+
+import asyncio
+import logging
+import re
+import time
+from collections.abc import Callable, Collection, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from ipaddress import IPv6Address
+from typing import Final, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smokemesh.errors import NotFound, WireError
+from smokemesh.master.metrics import Label
+from smokemesh.model.assignment import Task, task_id
+from smokemesh.model.rounds import COLUMNS, RoundBatch
+from smokemesh.storage.catalogue import Catalogue
+from smokemesh.storage.store import RoundStore
+from smokemesh.wire.columns import unpack
+from smokemesh.wire.messages import Record, Upload, UploadReply
+
+log = logging.getLogger(__name__)
+
+#: Nanoseconds a round may lie in the future: past that a clock is wrong, and the round would hide true ones.
+MOST_AHEAD: Final = 3600 * 10**9
+#: Task numbers remembered, for each agent, as meaning nothing.
+MOST_STRANGE: Final = 10_000
+#: Uploads unpacked and stored at the same time.
+WORKERS: Final = 4
+_EPOCH = re.compile(r"[0-9A-Za-z_-]{1,64}")
+
+
+class Audience(Protocol):
+    """Who is told of rounds that are in the store now; `live.Hub` for pages, `metrics` for numbers."""
+
+    def publish(self, agent: str, batch: RoundBatch) -> None:
+        """Safe from any thread, never waits."""
+
+
+#: The tasks an agent has now.
+TasksOf = Callable[[str], Collection[Task]]
+
+
+@dataclass(slots=True)
+class Counters:
+    """What came in since the master started."""
+
+    uploads: int = 0
+    duplicates: int = 0
+    rounds: int = 0
+    refused: int = 0
+    #: Records that agents never sent, because their spool was full.
+    gaps: int = 0
+    #: Time spent storing, all threads together.
+    seconds: float = 0.0
+
+
+class Ingest:
+    """Takes uploads. One at a time of each agent, several agents at once in threads of its own."""
+
+    def __init__(
+        self,
+        store: RoundStore,
+        catalogue: Catalogue,
+        tasks_of: TasksOf,
+        audience: Sequence[Audience] = (),
+        oldest: Callable[[], float] = lambda: float("inf"),
+    ) -> None:
+        """`oldest` gives the age in seconds beyond which no level keeps a round."""
+        self._store, self._catalogue, self._audience = store, catalogue, tuple(audience)
+        self._judge = Judge(catalogue, tasks_of, oldest)
+        self._threads = ThreadPoolExecutor(WORKERS, thread_name_prefix="ingest")
+        self._turns: dict[str, asyncio.Lock] = {}
+        self.counters = Counters()
+
+    async def take(self, agent: str, upload: Upload, now: int) -> UploadReply:
+        """Store an upload and say what is stored. Raises WireError or StoreError, and then nothing is acknowledged."""
+        turn = self._turns.setdefault(agent, asyncio.Lock())
+        async with turn:
+            loop = asyncio.get_running_loop()
+            # A client that gives up does not stop the insert: the turn must last as long as the thread works.
+            work = loop.run_in_executor(self._threads, self._take, agent, upload, now)
+            try:
+                return await asyncio.shield(work)
+            except asyncio.CancelledError:
+                await asyncio.wait([work])
+                raise
+
+    def forget_tasks(self) -> None:
+        """The assignments changed: look up anew which tasks an agent may bring."""
+        self._judge.forget()
+
+    def variants(self) -> dict[int, Label]:
+        """What the numbers of single addresses mean, of names measured with `addresses: all`."""
+        return self._judge.variants
+
+    def close(self) -> None:
+        """Finish what is under way."""
+        self._threads.shutdown(wait=True)
+
+    def _take(self, agent: str, upload: Upload, now: int) -> UploadReply:
+        """In a thread: the only place where rounds enter the store."""
+        _check_range(upload)
+        stored = self._catalogue.stored_sequence(agent, upload.epoch)
+        # What an agent that lost its own memory sends twice is cut off; the rest has a name of its own.
+        fresh = [record for record in upload.records if record.sequence > stored]
+        if not fresh:
+            self.counters.duplicates += 1
+            return UploadReply(epoch=upload.epoch, stored=stored, duplicate=True)
+        first, last = fresh[0].sequence, fresh[-1].sequence
+        batch = RoundBatch.concatenate([_unpack(record) for record in fresh])
+        kept, refusals = self._judge.sift(agent, batch, now)
+        began = time.monotonic()
+        if len(kept):
+            self._store.insert(agent, kept, f"{agent}/{upload.epoch}/{first}-{last}")
+        self._catalogue.record_stored(agent, upload.epoch, last, now)
+        self.counters.seconds += time.monotonic() - began
+        self.counters.refused += len(batch) - len(kept)
+        self._note(agent, kept, refusals, missing=first - stored - 1 if stored else 0)
+        for listener in self._audience:
+            listener.publish(agent, kept)
+        return UploadReply(epoch=upload.epoch, stored=last, refused=len(batch) - len(kept), reason="; ".join(refusals))
+
+    def _note(self, agent: str, kept: RoundBatch, refusals: Iterable[str], missing: int) -> None:
+        self.counters.uploads += 1
+        self.counters.rounds += len(kept)
+        if missing > 0:
+            self.counters.gaps += missing
+            log.warning("records missing, the agent's spool dropped them: agent=%s records=%d", agent, missing)
+        for reason in refusals:
+            log.warning("rounds refused: agent=%s reason=%r", agent, reason)
+
+
+class Judge:
+    """Decides which rounds can be kept. Used by one thread for each agent."""
+
+    def __init__(self, catalogue: Catalogue, tasks_of: TasksOf, oldest: Callable[[], float]) -> None:
+        self._catalogue, self._tasks_of, self._oldest = catalogue, tasks_of, oldest
+        #: Agent -> numbers of tasks it may bring, and numbers found to mean nothing.
+        self._known: dict[str, set[int]] = {}
+        self._strange: dict[str, set[int]] = {}
+        self.variants: dict[int, Label] = {}
+
+    def forget(self) -> None:
+        """Tasks may have been added."""
+        self._known, self._strange = {}, {}
+
+    def sift(self, agent: str, batch: RoundBatch, now: int) -> tuple[RoundBatch, list[str]]:
+        """The rounds to keep, and a sentence for each reason why others are not."""
+        if len(batch) == 0:
+            return batch, []
+        least = now - self._oldest() * 1e9
+        verdicts = (
+            (self._is_known(agent, batch, now), "of a task that was never assigned"),
+            (batch.time <= now + MOST_AHEAD, "dated more than an hour ahead: check the agent's clock"),
+            (batch.time >= least, "older than any level is kept"),
+        )
+        keep = np.ones(len(batch), bool)
+        refusals = []
+        for good, reason in verdicts:
+            bad = keep & ~good
+            if bad.any():
+                at = int(np.argmax(bad))
+                refusals.append(f"{bad.sum()} rounds {reason} (task {batch.task[at]}, time {batch.time[at]})")
+            keep &= good
+        return (batch if keep.all() else select(batch, keep)), refusals
+
+    def _is_known(self, agent: str, batch: RoundBatch, now: int) -> NDArray[np.bool_]:
+        numbers, place = np.unique(batch.task, return_inverse=True)
+        known = self._known.setdefault(agent, {task.id for task in self._tasks_of(agent)})
+        strange = self._strange.setdefault(agent, set())
+        unsure = set(numbers.tolist()) - known - strange
+        if unsure:
+            known |= self._variants(agent, batch, unsure, now)
+            known |= {number for number in unsure - known if self._was_assigned(number)}
+            strange |= set(list(unsure - known)[:MOST_STRANGE])
+        return np.array([number in known for number in numbers.tolist()])[place]
+
+    def _variants(self, agent: str, batch: RoundBatch, unsure: set[int], now: int) -> set[int]:
+        """Numbers that stand for one address of a name measured with `addresses: all`: made of that very address."""
+        several = [task for task in self._tasks_of(agent) if task.addresses == "all"]
+        if not several:
+            return set()
+        rows = np.flatnonzero(np.isin(batch.task, np.array(sorted(unsure), np.uint64)))
+        pairs = {(int(batch.task[i]), batch.address[i].tobytes()) for i in rows.tolist()}
+        found = []
+        for number, packed in pairs:
+            address = address_text(packed)
+            of = next((t for t in several if task_id(t.target, t.probe, address) == number), None)
+            if of is not None:
+                found.append(Task(id=number, target=of.target, host=address, probe=of.probe))
+        self._catalogue.remember_tasks(found, now)
+        self.variants |= {task.id: Label(task.target, task.probe, task.host) for task in found}
+        return {task.id for task in found}
+
+    def _was_assigned(self, number: int) -> bool:
+        """It may come out of a spool long after the configuration changed."""
+        try:
+            self._catalogue.task(number)
+        except NotFound:
+            return False
+        return True
+
+
+def select(batch: RoundBatch, keep: NDArray[np.bool_]) -> RoundBatch:
+    """The rounds where `keep` is true."""
+    columns = {name: getattr(batch, name)[keep] for name in (*COLUMNS, "address")}
+    columns["rtts"] = batch.rtts[np.repeat(keep, np.diff(batch.offsets))]
+    return RoundBatch.from_columns(int(keep.sum()), columns)
+
+
+def address_text(packed: bytes) -> str:
+    """An address of a round as people and task numbers write it."""
+    address = IPv6Address(packed)
+    return str(address.ipv4_mapped or address)
+
+
+def _check_range(upload: Upload) -> None:
+    if not _EPOCH.fullmatch(upload.epoch):
+        raise WireError(f"upload: epoch {upload.epoch[:80]!r} is not 1 to 64 letters, digits, - or _")
+    numbers = [record.sequence for record in upload.records]
+    if not numbers or numbers[0] < 1 or numbers != list(range(numbers[0], numbers[0] + len(numbers))):
+        raise WireError(f"upload: sequences {numbers[:3]}… are not consecutive numbers from 1 on")
+
+
+def _unpack(record: Record) -> RoundBatch:
+    try:
+        return unpack(record.rounds)
+    except WireError as error:
+        raise WireError(f"record {record.sequence}: {error}") from error

@@ -1,0 +1,229 @@
+"""The running master: its parts, and the one way its configuration changes.
+
+Handlers find it as `app.state.master`. `settings` and what follows from them are swapped in the event loop, at once and
+together; a configuration with a mistake changes nothing and is kept as `reload_error` until a good one is loaded.
+"""
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Final
+
+from smokemesh.errors import SmokemeshError
+from smokemesh.master.assignments import Assignments, make_assignments
+from smokemesh.master.ingest import Ingest
+from smokemesh.master.live import Hub
+from smokemesh.master.metrics import Gauges, Label, Metrics
+from smokemesh.master.registry import Registry, Sighting, read_secrets
+from smokemesh.model.agent import Health
+from smokemesh.model.assignment import Assignment
+from smokemesh.settings.shape import MasterSettings
+from smokemesh.storage.catalogue import Catalogue, open_catalogue
+from smokemesh.storage.rounds import open_rounds
+from smokemesh.storage.store import LevelUsage, RoundStore
+from smokemesh.version import __version__
+from smokemesh.wire.signing import Replays
+
+log = logging.getLogger(__name__)
+
+#: Settings that take a restart to change.
+FIXED: Final = ("listen_host", "listen_port", "storage_dsn", "catalogue_dsn", "retention")
+
+Load = Callable[[], MasterSettings]
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A configuration with all that follows from it, ready to be put in force."""
+
+    settings: MasterSettings
+    secrets: Mapping[str, bytes]
+    assignments: Mapping[str, Assignment]
+
+
+def prepare(settings: MasterSettings, data_dir: str) -> Prepared:
+    """Read the secrets and make the assignments. Raises ConfigError."""
+    return Prepared(settings, read_secrets(settings, data_dir), make_assignments(settings))
+
+
+class Master:
+    """One master. Made by `open_master`."""
+
+    def __init__(
+        self, prepared: Prepared, data_dir: str, load: Load, store: RoundStore, catalogue: Catalogue, now: int
+    ) -> None:
+        self.settings = prepared.settings
+        self.data_dir = data_dir
+        self.store = store
+        self.catalogue = catalogue
+        self.live = Hub()
+        self.metrics = Metrics()
+        self.replays = Replays()
+        self.registry = Registry(prepared.secrets, _remembered(catalogue))
+        self.assignments = Assignments(prepared.assignments)
+        self.ingest = Ingest(
+            store,
+            catalogue,
+            lambda agent: self.assignments.get(agent).tasks,
+            audience=(self.live, self.metrics.series),
+            oldest=lambda: max(asdict(self.settings.retention).values()),
+        )
+        #: Why the newest configuration is not in force, "" when it is.
+        self.reload_error = ""
+        #: When a configuration was last put in force, nanoseconds UTC.
+        self.reloaded = now
+        self.started = now
+        #: The master is going down: nothing new is waited for.
+        self.stopping = False
+        self._load = load
+        self._turn = asyncio.Lock()
+
+    async def reload(self) -> list[str]:
+        """Load the configuration anew; the names of agents that get other work. Raises what is wrong with it."""
+        async with self._turn:
+            try:
+                fresh = await asyncio.to_thread(self._prepare_anew)
+            except SmokemeshError as error:
+                self.reload_error = str(error)
+                log.error("configuration not loaded, the old one stays in force: reason=%r", str(error))
+                raise
+            changed = self._put_in_force(fresh)
+            log.info("configuration loaded: targets=%d agents_changed=%d", len(self.settings.targets), len(changed))
+            return changed
+
+    def _prepare_anew(self) -> Prepared:
+        fresh = prepare(self._load(), self.data_dir)
+        remember(self.catalogue, fresh, time.time_ns())
+        return fresh
+
+    def _put_in_force(self, fresh: Prepared) -> list[str]:
+        for name in FIXED:
+            if getattr(fresh.settings, name) != getattr(self.settings, name):
+                log.warning("setting takes effect at the next start: setting=%s", name)
+        self.settings = fresh.settings
+        self.registry.replace(fresh.secrets)
+        changed = self.assignments.replace(fresh.assignments)
+        self.ingest.forget_tasks()
+        self.reload_error, self.reloaded = "", time.time_ns()
+        return changed
+
+    def agents_seen(self) -> Mapping[str, Sighting]:
+        """The last heartbeat of every agent ever heard."""
+        return self.registry.sightings()
+
+    async def heard(self, agent: str, health: Health, peer: str, now: int) -> None:
+        """An agent said how it is."""
+        self.registry.saw(agent, health, now)
+        # The catalogue keeps it over a restart; an agent's sign of life must not wait for a disk that is stuck.
+        try:
+            await asyncio.to_thread(
+                self.catalogue.agent_seen, agent, now, state="accepted", address=peer, health=health
+            )
+        except SmokemeshError as error:
+            log.warning("heartbeat not kept: agent=%s reason=%r", agent, str(error))
+
+    def stop(self) -> None:
+        """Let go of everyone who waits: agents for a new assignment, pages for new rounds."""
+        self.stopping = True
+        self.assignments.release()
+        self.live.close()
+
+    def close(self) -> None:
+        """Finish what is being stored and close the databases. Blocks."""
+        self.ingest.close()
+        self.store.close()
+        self.catalogue.close()
+
+    def usage(self) -> list[LevelUsage]:
+        """What the store holds; nothing when it does not answer. Blocks."""
+        try:
+            return self.store.usage()
+        except SmokemeshError as error:
+            log.warning("store does not say what it holds: reason=%r", str(error))
+            return []
+
+    def labels(self) -> dict[int, Label]:
+        """What the numbers of tasks mean."""
+        found = {
+            task.id: Label(task.target, task.probe)
+            for assignment in self.assignments.all().values()
+            for task in assignment.tasks
+        }
+        return found | self.ingest.variants()
+
+
+def open_master(settings: MasterSettings, data_dir: str, load: Load) -> Master:
+    """Open the databases and prepare everything. Raises one line that says what is wrong."""
+    prepared = prepare(settings, data_dir)
+    catalogue = open_catalogue(settings.catalogue_dsn or f"sqlite:///{os.path.abspath(data_dir)}/catalogue.db")
+    try:
+        remember(catalogue, prepared, time.time_ns())
+        dsn = settings.storage_dsn or f"chdb://{os.path.abspath(data_dir)}/rounds"
+        store = open_rounds(dsn, settings.retention)
+    except SmokemeshError:
+        catalogue.close()
+        raise
+    return Master(prepared, data_dir, load, store, catalogue, time.time_ns())
+
+
+def remember(catalogue: Catalogue, prepared: Prepared, now: int) -> None:
+    """Write down every task, so that rounds keep their meaning when the configuration changes."""
+    catalogue.remember_tasks({t.id: t for a in prepared.assignments.values() for t in a.tasks}.values(), now)
+
+
+def _remembered(catalogue: Catalogue) -> dict[str, Sighting]:
+    """What the catalogue knows of agents from before a restart."""
+    return {
+        known.name: Sighting(seen=known.last, health=known.health, clock_offset=0.0)
+        for known in catalogue.agents()
+        if known.health is not None
+    }
+
+
+def gauges(master: Master, usage: list[LevelUsage]) -> Gauges:
+    """How the master, its store and its agents are, for /metrics."""
+    ingest = master.ingest.counters
+    rows: list[tuple[str, str, dict[str, str], float]] = [
+        ("smokemesh_build_info", "1, with the version.", {"version": __version__}, 1.0),
+        ("smokemesh_start_timestamp_seconds", "When this master started.", {}, master.started / 1e9),
+        ("smokemesh_config_last_reload_successful", "1 when the newest configuration is in force.", {}, float(not master.reload_error)),
+        ("smokemesh_config_last_reload_success_timestamp_seconds", "When it was put in force.", {}, master.reloaded / 1e9),
+        ("smokemesh_targets", "Targets of the configuration.", {}, len(master.settings.targets)),
+        ("smokemesh_uploads_total", "Uploads stored.", {}, ingest.uploads),
+        ("smokemesh_uploads_duplicate_total", "Uploads that were stored before.", {}, ingest.duplicates),
+        ("smokemesh_rounds_stored_total", "Rounds stored.", {}, ingest.rounds),
+        ("smokemesh_rounds_refused_total", "Rounds that could not be kept.", {}, ingest.refused),
+        ("smokemesh_records_missing_total", "Records that agents' full spools dropped.", {}, ingest.gaps),
+        ("smokemesh_insert_seconds_total", "Time spent storing.", {}, ingest.seconds),
+        ("smokemesh_live_readers", "Open event streams.", {}, master.live.readers),
+    ]  # fmt: skip
+    for level in usage:
+        labels = {"level": level.level}
+        rows.append(("smokemesh_store_rows", "Rows of a level.", labels, level.rows))
+        rows.append(("smokemesh_store_bytes", "Bytes of a level on disk.", labels, level.bytes))
+    for agent, seen in master.agents_seen().items():
+        rows += _of_agent({"agent": agent}, seen, master)
+    return Gauges(tuple(rows))
+
+
+def _of_agent(labels: dict[str, str], seen: Sighting, master: Master) -> list[tuple[str, str, dict[str, str], float]]:
+    health = seen.health
+    alive = (time.time_ns() - seen.seen) / 1e9 < 3 * master.settings.heartbeat_interval
+    return [
+        ("smokemesh_agent_up", "1 when the agent was heard within three heartbeats.", labels, float(alive)),
+        ("smokemesh_agent_last_seen_timestamp_seconds", "Last heartbeat.", labels, seen.seen / 1e9),
+        ("smokemesh_agent_clock_offset_seconds", "Agent's clock minus ours.", labels, seen.clock_offset),
+        ("smokemesh_agent_tasks", "Tasks it runs.", labels, health.tasks),
+        ("smokemesh_agent_cpu_ratio", "Share of one core it uses.", labels, health.cpu),
+        ("smokemesh_agent_resident_memory_bytes", "Its resident memory.", labels, health.rss),
+        ("smokemesh_agent_pings_per_second", "Pings it sends.", labels, health.pings_per_second),
+        ("smokemesh_agent_overruns_total", "Rounds that did not fit their step.", labels, health.overruns),
+        ("smokemesh_agent_own_drops_total", "Rounds hit by its own drops.", labels, health.own_drops),
+        ("smokemesh_agent_limited_total", "Rounds its limits refused.", labels, health.limited),
+        ("smokemesh_agent_spool_rounds", "Rounds it has not delivered.", labels, health.spool_rounds),
+        ("smokemesh_agent_spool_bytes", "Bytes of its spool.", labels, health.spool_bytes),
+        ("smokemesh_agent_spool_dropped_total", "Rounds its spool dropped.", labels, health.spool_dropped),
+    ]  # fmt: skip
