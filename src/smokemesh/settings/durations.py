@@ -43,14 +43,16 @@ def parse_duration(text: str) -> float:
 
 
 def format_duration(seconds: float) -> str:
-    """The shortest exact spelling: 90.0 -> `1m30s`, 0.5 -> `500ms`. Exact to the microsecond."""
+    """The shortest exact spelling: 90.0 -> `1m30s`, 0.5 -> `500ms`, 1.5 -> `1.5s`. Exact to the microsecond."""
     left = round(seconds * 1e6)
     if left <= 0:
         return "0s"
-    parts = []
+    parts: list[str] = []
     for unit, size in UNITS.items():
-        if unit in ("y", "w") and left % round(size * 1e6):
-            continue  # 100d reads better than 14w2d
+        if unit == "w" or (unit == "y" and left % round(size * 1e6)):
+            continue  # 14d and 400d read better than 2w and 1y35d
+        if unit == "s" and left > 10**6 and left % 10**6:
+            return "".join([*parts, f"{left / 1e6:.6f}".rstrip("0") + "s"])  # 1.5s reads better than 1s500ms
         count, left = divmod(left, round(size * 1e6))
         if count:
             parts.append(f"{count}{unit}")

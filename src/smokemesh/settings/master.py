@@ -1,5 +1,6 @@
 """`smokemesh.yaml` and `conf.d/*.yaml` -> MasterSettings, whole and consistent."""
 
+import ipaddress
 import posixpath
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -14,7 +15,7 @@ from smokemesh.settings.merge import merge
 from smokemesh.settings.probes import DEFAULT, make_probe
 from smokemesh.settings.reference import SECTIONS
 from smokemesh.settings.sections import Read, read_section
-from smokemesh.settings.shape import LOCAL_AGENT, MasterSettings, Retention
+from smokemesh.settings.shape import LOCAL_AGENT, Alert, MasterSettings, Retention
 from smokemesh.settings.tree import TreeReader
 from smokemesh.settings.yaml import Mapping, Node, parse
 
@@ -84,6 +85,7 @@ def _settings(root: Read, files: tuple[str, ...]) -> MasterSettings:
         probes=probes,
         agents=agents,
         tree=tree,
+        alerts={name: Alert(name=name, **entry.values) for name, entry in values.get("alerts", {}).items()},
         files=files,
         warnings=tuple(_warnings(root, tree)),
         **{key: values[key] for key in ("heartbeat_interval", "upload_interval") if key in values},
@@ -94,6 +96,9 @@ def _warnings(root: Read, tree: Tree) -> Iterator[str]:
     """What can be used and is probably not meant."""
     targets = [node.target for node in tree.walk() if node.target is not None]
     busy = {agent for target in targets for agent in target.agents}
+    for target in targets:
+        if _is_group_address(target.host):
+            yield f"{root.node.file}: {target.path}: {target.host} is a multicast or broadcast address; agents deny these"
     if not targets:
         yield _place(root, "targets") + "no targets: nothing is measured"
     for name, entry in root.values.get("agents", {}).items():
@@ -103,6 +108,14 @@ def _warnings(root: Read, tree: Tree) -> Iterator[str]:
             yield _place(entry, "") + f"agents.{name}: without a secret_file it cannot sign in"
     if "alerts" in root.values:
         yield _place(root, "alerts") + "alerts: spelling checked; this version does not judge by them"
+
+
+def _is_group_address(host: str) -> bool:
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return address.is_multicast or str(address) == "255.255.255.255"
 
 
 def _place(read: Read, key: str) -> str:

@@ -28,10 +28,15 @@ def make_probe(name: str, values: Mapping[str, Any], complain: Complain) -> Prob
     given = {key: value for key, value in values.items() if value is not None}
     probe = Probe(name=name, **given)
     if "timeout" not in given:
-        probe = Probe(name=name, **given, timeout=min(LONGEST_DEFAULT_TIMEOUT, TIMEOUT_SHARE * probe.step))
+        probe = Probe(name=name, **given, timeout=usual_timeout(probe.step))
     _check_fit(probe, complain)
     _check_source(probe, complain)
     return probe
+
+
+def usual_timeout(step: float) -> float:
+    """The timeout of a probe for which nobody wrote one."""
+    return min(LONGEST_DEFAULT_TIMEOUT, TIMEOUT_SHARE * step)
 
 
 def derived_name(base: str, differing: Mapping[str, Any]) -> str:

@@ -40,10 +40,13 @@ class Section:
     settings: dict[str, Setting]
     #: Words other tools use -> what to write here.
     foreign: dict[str, str]
+    #: Keys that are planned and not yet read.
+    later: frozenset[str] = frozenset()
 
 
-def _section(name: str, help_: str, *settings: Setting, **foreign: str) -> Section:
-    return Section(name=name, help=help_, settings={s.key: s for s in settings}, foreign=foreign)
+def _section(name: str, help_: str, *settings: Setting, later: str = "", **foreign: str) -> Section:
+    by_key = {setting.key: setting for setting in settings}
+    return Section(name=name, help=help_, settings=by_key, foreign=foreign, later=frozenset(later.split()))
 
 
 _PROBE = (
@@ -191,6 +194,7 @@ SECTIONS: Final[dict[str, Section]] = {
                 "the data directory.",
             ),
             Setting(key="retention", section="retention", help="How long each level is kept."),
+            later="cluster",
         ),
         _section(
             "retention",
@@ -401,6 +405,9 @@ SECTIONS: Final[dict[str, Section]] = {
                 example="{rack: r29}",
                 help="Free names and values.",
             ),
+            later="master_shuffle random_master master_alive_interval master_alive_check master_failback "
+            "master_failback_interval master_tries auth_tries retry_dns acceptance_wait_time acceptance_wait_time_max "
+            "random_reauth_delay recon_default recon_max recon_randomize",
             master="masters",
             id="name",
             secret="shared_secret",
@@ -485,3 +492,29 @@ SECTIONS: Final[dict[str, Section]] = {
 SETTINGS: Final = tuple(
     (section.name, setting) for section in SECTIONS.values() for setting in section.settings.values()
 )
+
+
+def markdown() -> str:
+    """The table for people."""
+    parts = [
+        "# Settings\n",
+        "Generated from the table the readers use. Durations are written `500ms`, `10s`, `5m`, `1h30m`.\n",
+    ]
+    for section in SECTIONS.values():
+        parts += [f"## {section.name}\n", f"{section.help}\n"]
+        parts.append("| key | value | default | example | meaning |\n| --- | --- | --- | --- | --- |")
+        parts += [_row(setting) for setting in section.settings.values()]
+        parts.append("")
+    return "\n".join(parts)
+
+
+def _row(setting: Setting) -> str:
+    if setting.kind:
+        value = setting.kind.name
+    elif setting.named:
+        value = f"names, each with [{setting.section}](#{setting.section})"
+    else:
+        value = f"[{setting.section}](#{setting.section})"
+    default = "required" if setting.required else f"`{setting.default}`" if setting.default else ""
+    example = f"`{setting.example}`" if setting.example else ""
+    return f"| `{setting.key}` | {value} | {default} | {example} | {setting.help} |"

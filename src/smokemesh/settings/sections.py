@@ -58,12 +58,14 @@ def as_mapping(node: Node, where: str) -> Mapping:
         return node
     if isinstance(node, Scalar) and node.empty:
         return Mapping(file=node.file, line=node.line)
-    raise error_at(node, f"{where or 'the file'}: {_found(node)}; write settings, one `key: value` a line")
+    raise error_at(node, f"{where or 'the file'}: {_found(node)} where settings belong; write one `key: value` a line")
 
 
 def unknown_key(key: str, section: Section, where: str) -> str:
     """The message for a key that is no setting, with what was probably meant."""
     shown = shorten(key)
+    if key in section.later:
+        return f"{join(where, shown)}: is not in this version; remove it"
     if key in section.foreign:
         return f"{join(where, shown)}: unknown setting; here it is called {section.foreign[key]}"
     near = get_close_matches(key, section.settings, n=1, cutoff=0.7)

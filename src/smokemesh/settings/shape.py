@@ -21,6 +21,17 @@ class Retention:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Alert:
+    """An alert rule as written. This version checks its spelling and does not judge by it."""
+
+    name: str
+    type: str
+    pattern: str
+    to: tuple[str, ...] = ()
+    comment: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MasterSettings:
     """A master's configuration, whole and consistent: every name it mentions exists."""
 
@@ -38,6 +49,7 @@ class MasterSettings:
     agents: dict[str, Agent] = field(default_factory=dict)
     #: The root of the tree.
     tree: Node = field(default_factory=lambda: Node(path="/", menu="", title=""))
+    alerts: dict[str, Alert] = field(default_factory=dict)
     heartbeat_interval: float = 10.0
     upload_interval: float = 1.0
     #: Files it was read from, for watching and for messages.

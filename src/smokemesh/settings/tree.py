@@ -58,6 +58,7 @@ class TreeReader:
 
     def _node(self, mapping: Mapping, path: str, where: str, above: Inherited) -> Node:
         children = [key for key in mapping.entries if key not in _SECTION.settings]
+        self._check_names(mapping, where)
         read = read_section(mapping, _SECTION, where, skip=children)
         self._check_references(read)
         down = _inherit(above, read)
@@ -75,6 +76,15 @@ class TreeReader:
             target=target,
             children=tuple(self._child(mapping, key, path, where, down) for key in children),
         )
+
+    def _check_names(self, mapping: Mapping, where: str) -> None:
+        """A child may not be called like a setting: it would be read as one."""
+        for key, value in mapping.entries.items():
+            setting = _SECTION.settings.get(key)
+            if setting and isinstance(value, Mapping) and not (setting.kind and setting.kind.keyed):
+                raise mapping.error(
+                    key, f"{join(where, key)}: {key} is a setting, so nothing below can be called so; rename it"
+                )
 
     def _child(self, mapping: Mapping, key: str, path: str, where: str, down: Inherited) -> Node:
         value = mapping.entries[key]
