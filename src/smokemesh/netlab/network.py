@@ -28,6 +28,11 @@ from smokemesh.netlab.truth import RECORD, Truth
 _PATIENCE = 10.0
 
 
+def tied(argv: Sequence[str], network: int = -1, user: int = -1) -> list[str]:
+    """The command line by which this process runs a program that gets SIGTERM should this process die."""
+    return [sys.executable, "-I", "-S", inside.__file__, str(os.getpid()), str(network), str(user), *argv]
+
+
 class Site:
     """A host of the network."""
 
@@ -41,8 +46,7 @@ class Site:
 
     def command(self, argv: Sequence[str]) -> list[str]:
         """The command line by which this process runs a program inside; it must inherit `descriptors`."""
-        numbers = [str(number) for number in (os.getpid(), self._space, self._user)]
-        return [sys.executable, "-I", "-S", inside.__file__, *numbers, *argv]
+        return tied(argv, self._space, self._user)
 
     @property
     def descriptors(self) -> tuple[int, ...]:
