@@ -3,7 +3,10 @@
 import logging
 import sys
 import time
+from logging.handlers import WatchedFileHandler
 from typing import Final
+
+from smokemesh.errors import HostError
 
 LEVELS: Final = ("debug", "info", "warning", "error")
 
@@ -23,9 +26,15 @@ class KeyValues(logging.Formatter):
         return line
 
 
-def configure(level: str) -> None:
-    """Write the program's log to stderr from `level` on. The libraries below us speak only when something is wrong."""
-    handler = logging.StreamHandler(sys.stderr)
+def configure(level: str = "info", file: str | None = None) -> None:
+    """Write the program's log, from `level` on, to stderr or to a file that logrotate may move away at any time.
+
+    The libraries below us speak only when something is wrong.
+    """
+    try:
+        handler = WatchedFileHandler(file) if file else logging.StreamHandler(sys.stderr)
+    except OSError as error:
+        raise HostError(f"{file}: {error.strerror}; choose another file with --logfile") from error
     handler.setFormatter(KeyValues())
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.getLogger("smokemesh").setLevel(level.upper())

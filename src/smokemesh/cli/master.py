@@ -1,6 +1,7 @@
 """`smokemesh master`: the program that collects and shows."""
 
 import os
+import socket
 from dataclasses import replace
 
 import click
@@ -14,8 +15,12 @@ from smokemesh.settings.shape import MasterSettings
 @click.option("--config", default="/etc/smokemesh/smokemesh.yaml", help="Configuration file.", metavar="FILE")
 @click.option("--data", default=None, help="Directory for rounds and catalogue.", metavar="DIR")
 @click.option("--listen", default=None, help="Address to listen on, over the configuration's.", metavar="HOST:PORT")
-@click.option("--log-level", default="info", type=click.Choice(logs.LEVELS), help="Write log lines from here on.")
-def command(config: str, data: str | None, listen: str | None, log_level: str) -> None:
+@click.option("--logfile", default=None, help="Log to FILE instead of stderr.", metavar="FILE")
+@click.option("--log-level", default="info", type=click.Choice(logs.LEVELS), help="What is logged, at least.")
+@click.option("--listen-fd", type=int, default=None, hidden=True, help="Inherited descriptor of a listening socket.")
+def command(
+    config: str, data: str | None, listen: str | None, logfile: str | None, log_level: str, listen_fd: int | None
+) -> None:
     """Collect rounds from agents, keep them, show them."""
     place = parse_place(listen) if listen else None
 
@@ -23,10 +28,11 @@ def command(config: str, data: str | None, listen: str | None, log_level: str) -
         return load_settings(config, place)
 
     settings = load()
-    logs.configure(log_level)
+    logs.configure(log_level, logfile)
     from smokemesh.master.app import run_master  # the web framework and the database: seconds to import
 
-    run_master(settings, data or default_data_dir(), load)
+    listener = socket.socket(fileno=listen_fd) if listen_fd is not None else None
+    run_master(settings, data or default_data_dir(), load, listener)
 
 
 def load_settings(config: str, place: tuple[str, int] | None = None) -> MasterSettings:

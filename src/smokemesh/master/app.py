@@ -4,16 +4,11 @@ Going down: no new connections, those who wait are let go, what is being stored 
 """
 
 import asyncio
-import errno
-import fcntl
 import logging
-import os
-import pwd
 import signal
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, Final
 
 import msgspec
@@ -25,8 +20,9 @@ from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.types import ControllerRouterHandler
 
-from smokemesh.errors import HostError, SmokemeshError
+from smokemesh.errors import SmokemeshError
 from smokemesh.master import agent_api, operations, query_api
+from smokemesh.master.premises import data_directory, listen, url_of
 from smokemesh.master.state import Load, Master, open_master
 from smokemesh.master.web import pages
 from smokemesh.settings.shape import MasterSettings
@@ -81,16 +77,17 @@ def create_app(master: Master) -> Litestar:
     )
 
 
-def run_master(settings: MasterSettings, data_dir: str, load: Load) -> None:
-    """Serve until SIGTERM or SIGINT. `load` reads the configuration again, for SIGHUP and /-/reload."""
-    with data_directory(data_dir):
-        listener = listen(settings.listen_host, settings.listen_port)
-        with listener:
-            master = open_master(settings, data_dir, load)
-            try:
-                asyncio.run(serve(master, listener))
-            finally:
-                master.close()
+def run_master(settings: MasterSettings, data_dir: str, load: Load, inherited: socket.socket | None = None) -> None:
+    """Serve until SIGTERM or SIGINT. `load` reads the configuration again, for SIGHUP and /-/reload.
+
+    `inherited` is a socket that listens already, instead of what the settings say.
+    """
+    with data_directory(data_dir), inherited or listen(settings.listen_host, settings.listen_port) as listener:
+        master = open_master(settings, data_dir, load)
+        try:
+            asyncio.run(serve(master, listener))
+        finally:
+            master.close()
 
 
 async def serve(master: Master, listener: socket.socket) -> None:
@@ -147,70 +144,6 @@ async def _reload(master: Master) -> None:
         pass  # said in the log, on the pages and in /metrics
     except Exception:
         log.exception("configuration not loaded: internal error")
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """A listening socket. Raises HostError that names the port and what to do."""
-    try:
-        family, kind, protocol, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        listener = socket.socket(family, kind, protocol)
-    except OSError as error:
-        raise HostError(_cannot_listen(host, port, error)) from error
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(place)
-        listener.listen(1024)
-    except OSError as error:
-        listener.close()
-        raise HostError(_cannot_listen(host, port, error)) from error
-    return listener
-
-
-def _cannot_listen(host: str, port: int, error: OSError) -> str:
-    match error.errno:
-        case errno.EADDRINUSE:
-            cure = "stop the program that listens there, or choose another port with --listen HOST:PORT"
-        case errno.EACCES:
-            cure = "ports below 1024 need the capability CAP_NET_BIND_SERVICE; or choose one with --listen HOST:PORT"
-        case _:
-            cure = "choose an address of this host with --listen HOST:PORT"
-    place = url_of(host, port).removeprefix("http://")
-    return f"cannot listen on {place}: {error.strerror}; {cure}"
-
-
-def url_of(host: str, port: int) -> str:
-    """The address of the pages, as a browser takes it."""
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
-@contextmanager
-def data_directory(path: str) -> Iterator[None]:
-    """Make sure the directory is there, ours to write, and used by no other master."""
-    try:
-        Path(path).mkdir(parents=True, exist_ok=True)
-        lock = os.open(os.path.join(path, "master.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise HostError(unwritable(path, error)) from error
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(lock)
-        raise HostError(
-            f"data directory {path} is used by another master; stop it, or choose another with --data DIR"
-        ) from error
-    try:
-        yield
-    finally:
-        os.close(lock)
-
-
-def unwritable(path: str, error: OSError) -> str:
-    """What to say of a data directory that cannot be used."""
-    user = pwd.getpwuid(os.geteuid()).pw_name if os.geteuid() else "root"
-    return (
-        f"data directory {path} cannot be written by user {user}: {error.strerror}; "
-        "change its owner, or choose another with --data DIR"
-    )
 
 
 def _own_error(_: Request[Any, Any, State], error: SmokemeshError) -> Response[Problem]:

@@ -1,0 +1,173 @@
+"""`smokemesh up`: master and a local agent in one go, as two programs that talk over loopback."""
+
+import http.client
+import os
+import secrets
+import signal
+import socket
+import sys
+import threading
+from pathlib import Path
+from typing import Final
+
+import click
+
+from smokemesh.cli.addresses import own_addresses
+from smokemesh.cli.children import Child
+from smokemesh.cli.first_config import first_config
+from smokemesh.cli.master import default_data_dir, load_settings, parse_place
+from smokemesh.errors import HostError
+from smokemesh.master.premises import listen, url_of
+from smokemesh.settings.shape import LOCAL_AGENT, MasterSettings
+from smokemesh.version import __version__
+
+#: Seconds the master has to become ready: a large store takes a while to open.
+PATIENCE: Final = 120.0
+#: Seconds between two looks at the children.
+TICK: Final = 0.2
+FIRST_CONFIG: Final = "this-host.yaml"
+
+
+@click.command()
+@click.option(
+    "--config", default=None, help="Configuration file; without it this host's own addresses.", metavar="FILE"
+)
+@click.option("--data", default=None, help="Directory for everything that is kept.", metavar="DIR")
+@click.option(
+    "--listen", "listen_at", default=None, help="Address of the pages, over the configuration's.", metavar="HOST:PORT"
+)
+def command(config: str | None, data: str | None, listen_at: str | None) -> int:
+    """Master and a local agent in one go.
+
+    Without a configuration it measures the addresses of this host itself and touches nothing beyond it.
+    """
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    folder = make_folder(Path(data or default_data_dir()).absolute())
+    file = Path(config).absolute() if config else write_first_config(folder)
+    settings = load_settings(str(file), parse_place(listen_at) if listen_at else None)
+    with listen(settings.listen_host, settings.listen_port) as listener:
+        host, port = listener.getsockname()[:2]
+        return run(folder, file, settings, listener, (reachable(host), port), stop)
+
+
+def run(
+    folder: Path,
+    file: Path,
+    settings: MasterSettings,
+    listener: socket.socket,
+    place: tuple[str, int],
+    stop: threading.Event,
+) -> int:
+    """Keep both programs running until `stop`; the status to end with."""
+    secret = secret_file(folder, settings)
+    master, agent = children(folder, file, secret, listener.fileno(), url_of(*place))
+    try:
+        master.start()
+        status = wait_ready(master, place, stop)
+        if status is not None or stop.is_set():
+            return status or 0
+        agent.start()
+        greet(folder, settings, url_of(*place), made_up=file == folder / FIRST_CONFIG)
+        while not stop.wait(TICK):
+            for child in (master, agent):
+                status = child.check()
+                if status is not None:
+                    return status
+        return 0
+    finally:
+        agent.stop()  # first, so that its last rounds still find a master
+        master.stop()
+
+
+def children(folder: Path, file: Path, secret: Path, descriptor: int, url: str) -> tuple[Child, Child]:
+    """Master and agent, not yet started."""
+    program = [sys.executable, "-m", "smokemesh"]
+    master = [
+        *("master", "--config", str(file), "--data", str(folder), "--listen-fd", str(descriptor)),
+        *("--logfile", str(folder / "master.log")),
+    ]
+    agent = [
+        *("agent", "--master-url", url, "--slave-name", LOCAL_AGENT, "--shared-secret", str(secret)),
+        *("--cache-dir", str(folder / "agent"), "--logfile", str(folder / "agent.log")),
+    ]
+    return Child("master", [*program, *master], say, keep=[descriptor]), Child("agent", [*program, *agent], say)
+
+
+def wait_ready(master: Child, place: tuple[str, int], stop: threading.Event) -> int | None:
+    """Until the master is ready or we are to stop; a status when it gave up."""
+    for _ in range(round(PATIENCE / TICK)):
+        status = master.check()
+        if status is not None or stop.is_set() or is_ready(place):
+            return status
+        stop.wait(TICK)
+    raise HostError(f"the master was not ready within {PATIENCE:g} s; its log says why")
+
+
+def is_ready(place: tuple[str, int]) -> bool:
+    """Does the master say it can take and show rounds?"""
+    connection = http.client.HTTPConnection(*place, timeout=2.0)
+    try:
+        connection.request("GET", "/-/ready")
+        return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def greet(folder: Path, settings: MasterSettings, url: str, *, made_up: bool) -> None:
+    """Tell where the pages are."""
+    targets = settings.targets
+    what = ", ".join(target.host for target in targets) if made_up else f"{len(targets)} targets"
+    click.echo(f"smokemesh {__version__} measures {what}")
+    click.echo(f"Pages: {url}/")
+    click.echo(f"Data and logs: {folder}. Ctrl-C stops.")
+    sys.stdout.flush()
+
+
+def make_folder(folder: Path) -> Path:
+    """The data directory, made if missing, ours to write."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / ".writable"
+        probe.write_bytes(b"")
+        probe.unlink()
+    except OSError as error:
+        raise HostError(
+            f"data directory {folder}: {error.strerror}; make it writable for user {os.geteuid()} "
+            "or choose another with --data DIR"
+        ) from error
+    return folder
+
+
+def write_first_config(folder: Path) -> Path:
+    """A configuration for this host, written anew because its addresses may have changed."""
+    file = folder / FIRST_CONFIG
+    file.write_text(first_config(socket.gethostname(), own_addresses()), encoding="utf-8")
+    return file
+
+
+def secret_file(folder: Path, settings: MasterSettings) -> Path:
+    """The secret that the local agent and the master share; made when it is missing."""
+    configured = settings.agents.get(LOCAL_AGENT)
+    if configured is not None and configured.secret_file:
+        return Path(configured.secret_file)
+    file = folder / "secrets" / LOCAL_AGENT
+    file.parent.mkdir(mode=0o700, exist_ok=True)
+    if not file.exists():
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as out:
+            out.write(secrets.token_urlsafe(32) + "\n")
+    return file
+
+
+def reachable(host: str) -> str:
+    """Where this host reaches a socket that listens on `host`."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+
+
+def say(text: str) -> None:
+    """One line for the person at the terminal."""
+    click.echo(f"smokemesh: {text}", err=True)
