@@ -1,0 +1,65 @@
+"""How the agent is: its own CPU, memory and counters, put together for each heartbeat."""
+
+import os
+import time
+from pathlib import Path
+
+from smokemesh.agent.prober import Prober
+from smokemesh.agent.spool import Spool
+from smokemesh.model.agent import Health
+from smokemesh.version import __version__
+
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+def resident_bytes() -> int:
+    """Memory of this process that is in RAM (proc(5), statm)."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * _PAGE
+
+
+class HealthReporter:
+    """Makes `Health`; rates run from one report to the next."""
+
+    def __init__(self, prober: Prober, spool: Spool) -> None:
+        self._prober, self._spool = prober, spool
+        self._started = self._reported = time.monotonic()
+        self._cpu, self._sent = time.process_time(), 0
+
+    def report(self, trouble: str = "") -> Health:
+        """Health now; `trouble` is what else is wrong."""
+        now, cpu, sent = time.monotonic(), time.process_time(), self._prober.counters().sent
+        span = max(now - self._reported, 1e-3)
+        plan, depth, tally = self._prober.plan, self._spool.depth(), self._prober.tally
+        health = Health(
+            version=__version__,
+            clock=time.time_ns(),
+            uptime=now - self._started,
+            cpu=(cpu - self._cpu) / span,
+            rss=resident_bytes(),
+            assignment=plan.version if plan else "",
+            tasks=len(plan.rows) if plan else 0,
+            pings_per_second=(sent - self._sent) / span,
+            rounds=tally.rounds,
+            overruns=self._prober.overruns,
+            own_drops=tally.own_drops,
+            limited=self._prober.limited,
+            spool_rounds=depth.rounds,
+            spool_bytes=depth.bytes,
+            spool_oldest=depth.oldest,
+            spool_dropped=depth.dropped,
+            last_error=trouble
+            or self._spool.trouble
+            or tally.last_error
+            or _first_problem(plan.problems if plan else {}),
+            engines=self._prober.engines(),
+        )
+        self._reported, self._cpu, self._sent = now, cpu, sent
+        return health
+
+
+def _first_problem(problems: dict[str, str]) -> str:
+    """One of the tasks' problems, and how many there are."""
+    for target, problem in problems.items():
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        return f"{target}: {problem}{more}"
+    return ""

@@ -1,0 +1,153 @@
+"""What the agent keeps to, whatever a master says: whom it measures, how often, how large, how fast.
+
+Two gates. `Gatekeeper` looks at a task and the address it resolved to and gives a reason to refuse it, or none. `Pacer`
+looks at each round and lets it begin, later if need be, or not at all: a token bucket for all packets and one for each
+destination prefix (/24, /48). It is told the time; seconds on the monotonic clock.
+"""
+
+from collections.abc import Iterable
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import Final
+
+from smokemesh.errors import ConfigError
+from smokemesh.model.probe import Probe
+from smokemesh.settings.shape import Limits
+
+Address = IPv4Address | IPv6Address
+Network = IPv4Network | IPv6Network
+
+#: A bucket holds this many seconds of its rate.
+BURST: Final = 1.0
+#: A round waits for its packets at most this many seconds, or this share of its step; else it is left out.
+MOST_WAIT: Final = 2.0
+MOST_WAIT_SHARE: Final = 0.1
+#: Buckets of prefixes that are full again are forgotten when there are more than this many.
+MOST_BUCKETS: Final = 4096
+#: How far two rates may differ and still be equal: sums of 1/step do not come out even.
+ROUNDING: Final = 1e-9
+
+
+def parse_address(text: str) -> Address | None:
+    """A literal address; an IPv4 address written inside IPv6 (::ffff:192.0.2.1) is that IPv4 address."""
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return None
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+def _networks(texts: Iterable[str], key: str) -> tuple[Network, ...]:
+    networks = []
+    for text in texts:
+        try:
+            networks.append(ip_network(text))
+        except ValueError as error:
+            raise ConfigError(f"limits.{key}: {error}; write a network such as 192.0.2.0/24") from error
+    return tuple(networks)
+
+
+class Gatekeeper:
+    """Refuses tasks of one assignment. Tasks are shown in the assignment's order: the first come are kept."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._allow = _networks(limits.allow, "allow")
+        self._deny = _networks(limits.deny, "deny")
+        self._tasks = 0
+        #: Rounds per second and first target of each address.
+        self._rates: dict[Address, tuple[float, str]] = {}
+
+    def refuse_task(self, probe: Probe) -> str:
+        """Why a task with this probe may not be measured at all, "" when it may."""
+        limits = self._limits
+        self._tasks += 1
+        if self._tasks > limits.most_tasks:
+            return f"more than {limits.most_tasks} tasks (limits.most_tasks)"
+        if probe.step < limits.least_interval:
+            return f"step {probe.step:g} s is below {limits.least_interval:g} s (limits.least_interval)"
+        if probe.pings > 1 and probe.spacing < limits.least_ping_interval:
+            return f"pings {probe.spacing:g} s apart, at least {limits.least_ping_interval:g} s (limits.least_ping_interval)"
+        if probe.size > limits.most_packet_size:
+            return f"size {probe.size} bytes is above {limits.most_packet_size} (limits.most_packet_size)"
+        return ""
+
+    def refuse_address(self, text: str, probe: Probe, target: str) -> str:
+        """Why this address may not be measured (again), "" when it may."""
+        address = parse_address(text)
+        if address is None:
+            return f"{text} is no address"
+        return self._refuse_network(address) or self._refuse_rate(address, probe, target)
+
+    def _refuse_network(self, address: Address) -> str:
+        if address.is_unspecified:
+            return f"{address} is no host's address"
+        for network in self._deny:
+            if address in network:
+                return f"{address} is in {network} (limits.deny)"
+        if self._allow and not any(address in network for network in self._allow):
+            return f"{address} is in no network of limits.allow"
+        return ""
+
+    def _refuse_rate(self, address: Address, probe: Probe, target: str) -> str:
+        """One host measured by several tasks gets no more rounds than one task could ask for."""
+        rate, first = self._rates.get(address, (0.0, target))
+        total = rate + 1.0 / probe.step
+        if total * self._limits.least_interval > 1.0 + ROUNDING:
+            return (
+                f"{address} is measured by {first} already: together every {1 / total:.3g} s,"
+                f" at least {self._limits.least_interval:g} s (limits.least_interval)"
+            )
+        self._rates[address] = (total, first)
+        return ""
+
+
+class Pacer:
+    """Lets rounds begin so that packets per second stay below the limits and rounds to one host keep apart.
+
+    The buckets are kept as the time at which each will be full again (the generic cell rate algorithm): a round that
+    finds too few tokens is told when there will be enough.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self._full_at = 0.0
+        self._prefix_full_at: dict[str, float] = {}
+        #: The begin of the latest round of each address that several tasks measure.
+        self._began: dict[str, float] = {}
+        #: Rounds put off, and rounds left out.
+        self.delayed = 0
+        self.refused = 0
+
+    def begin(self, address: str, probe: Probe, at: float, *, shared: bool) -> float | None:
+        """When the round may begin: `at` or a little later; None when it must be left out."""
+        limits, key = self.limits, prefix(address)
+        most_wait = min(MOST_WAIT, MOST_WAIT_SHARE * probe.step)
+        prefix_full_at = self._prefix_full_at.get(key, 0.0)
+        start = max(at, self._full_at - BURST, prefix_full_at - BURST)
+        if shared:
+            start = max(start, self._began.get(address, 0.0) + limits.least_interval)
+            most_wait = max(most_wait, probe.step - limits.least_interval)
+        if start - at > most_wait:
+            self.refused += 1
+            return None
+        self.delayed += start > at
+        self._full_at = max(self._full_at, start) + probe.pings / limits.most_packets_per_second
+        self._prefix_full_at[key] = max(prefix_full_at, start) + probe.pings / limits.most_packets_per_second_per_prefix
+        if shared:
+            self._began[address] = start
+        if len(self._prefix_full_at) > MOST_BUCKETS:
+            self._forget(at)
+        return start
+
+    def _forget(self, now: float) -> None:
+        """Let go of buckets that are full: they are as good as new ones."""
+        self._prefix_full_at = {key: full for key, full in self._prefix_full_at.items() if full > now}
+        self._began = {key: began for key, began in self._began.items() if began + self.limits.least_interval > now}
+
+
+def prefix(address: str) -> str:
+    """The /24 or /48 an address lies in, as a key."""
+    parsed = parse_address(address)
+    if parsed is None:
+        return address
+    return parsed.packed[: 3 if parsed.version == 4 else 6].hex()
