@@ -100,12 +100,10 @@ def _warnings(root: Read, tree: Tree) -> Iterator[str]:
         if _is_group_address(target.host):
             yield f"{root.node.file}: {target.path}: {target.host} is a multicast or broadcast address; agents deny these"
     if not targets:
-        yield _place(root, "targets") + "no targets: nothing is measured"
+        yield _place(root, "targets") + "targets: nothing is measured"
     for name, entry in root.values.get("agents", {}).items():
         if name not in busy:
             yield _place(entry, "") + f"agents.{name}: no target names it, so it measures nothing"
-        if name != LOCAL_AGENT and "secret_file" not in entry.values:
-            yield _place(entry, "") + f"agents.{name}: without a secret_file it cannot sign in"
     if "alerts" in root.values:
         yield _place(root, "alerts") + "alerts: spelling checked; this version does not judge by them"
 

@@ -247,7 +247,8 @@ SECTIONS: Final[dict[str, Section]] = {
                 key="secret_file",
                 kind=kinds.file_path(),
                 example="secrets/boomer",
-                help="File with the secret it signs with, mode 0600; relative to the directory of this file.",
+                help="File with the secret it signs with, mode 0600; relative to the directory of this file. Without it: "
+                "`secrets/NAME` below the master's data directory.",
             ),
             Setting(
                 key="labels",

@@ -36,8 +36,11 @@ def join(where: str, key: str) -> str:
     return f"{where}.{key}" if where else key
 
 
-def read_section(node: Node, section: Section, where: str, skip: Iterable[str] = ()) -> Read:
-    """All settings of a section; keys in `skip` are the caller's. Raises ConfigError."""
+def read_section(node: Node, section: Section, where: str, skip: Iterable[str] = (), given: Iterable[str] = ()) -> Read:
+    """All settings of a section; keys in `skip` are the caller's, those in `given` need not be written.
+
+    Raises ConfigError.
+    """
     mapping = as_mapping(node, where)
     out = Read(where, mapping)
     for key, value in mapping.entries.items():
@@ -47,7 +50,7 @@ def read_section(node: Node, section: Section, where: str, skip: Iterable[str] =
         if key not in section.settings and key not in skip:
             raise mapping.error(key, unknown_key(key, section, where))
     for setting in section.settings.values():
-        if setting.required and setting.key not in out.values:
+        if setting.required and setting.key not in out.values and setting.key not in given:
             raise error_at(mapping, f"{join(where, setting.key)} is missing; write {setting.key}: {setting.example}")
     return out
 
