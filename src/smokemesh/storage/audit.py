@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smokemesh.model.rounds import Flag
+from smokemesh.model.series import LEVELS
 from smokemesh.storage.clients import Clients
-from smokemesh.storage.schema import TABLES, quoted
+from smokemesh.storage.schema import BINS, RAW, ROLLUPS, quoted
 from smokemesh.storage.statements import statements
 
 
@@ -50,7 +51,7 @@ def audit(dsn: str) -> RoundAudit:
     try:
         with clients.borrow() as client:
             columns = [list(column) for column in client.query(_sql("tasks", "raw")).result_columns] or [[]] * 9
-            levels = {level: client.query(_sql("level", level)).result_rows for level in TABLES}
+            levels = {level: client.query(_sql("level", level)).result_rows for level in LEVELS}
             flags = {Flag(1 << bit): count for bit, count in client.query(_sql("flags", "raw")).result_rows if count}
     finally:
         clients.close()
@@ -67,5 +68,7 @@ def audit(dsn: str) -> RoundAudit:
 
 
 def _sql(name: str, level: str) -> str:
-    rounds = "1" if level == "raw" else "t.rounds"
-    return statements("audit")[name].safe_substitute(table=quoted(TABLES[level]), rounds=rounds)
+    values: dict[str, object] = {"table": quoted(RAW), "rounds": "1", "where": ""}
+    if level in BINS:
+        values = {"table": quoted(ROLLUPS), "rounds": "t.rounds", "where": f"WHERE t.bin = {BINS[level]}"}
+    return statements("audit")[name].safe_substitute(values)

@@ -22,7 +22,7 @@ from smokemesh.settings.shape import Retention
 from smokemesh.storage import arrows
 from smokemesh.storage.clients import Clients
 from smokemesh.storage.levels import SECOND, Plan, plan
-from smokemesh.storage.schema import ACCURACY, LATEST, TABLES, Schema, quoted
+from smokemesh.storage.schema import ACCURACY, BINS, LATEST, RAW, ROLLUPS, Schema, quoted
 from smokemesh.storage.statements import statements
 from smokemesh.storage.store import LevelUsage
 
@@ -71,7 +71,7 @@ class ClickHouseRounds:
             settings = _INSERT | {"insert_deduplication_token": f"{token}/{piece}"}
             data = arrows.write(agent, part)
             with self._clients.borrow() as client:
-                client.raw_insert(TABLES["raw"], insert_block=data, fmt="Arrow", settings=settings)
+                client.raw_insert(RAW, insert_block=data, fmt="Arrow", settings=settings)
 
     def series(self, questions: Sequence[SeriesQuestion]) -> list[Series]:
         """The answers, in the order asked. No rounds in the range gives an empty Series, not an error."""
@@ -94,13 +94,18 @@ class ClickHouseRounds:
     def rounds(self, question: SeriesQuestion) -> RoundBatch:
         """The raw rounds of the range in order of time, every RTT, the first `points` of them."""
         values = {name: getattr(question, name) for name in ("task", "agent", "begin", "end", "points")}
-        return arrows.rounds(self._ask("rounds", TABLES["raw"], values))
+        return arrows.rounds(self._ask("rounds", RAW, values))
 
     def usage(self) -> list[LevelUsage]:
-        """What each level holds."""
-        sizes = self._ask("bytes", "", {})
-        held = dict(zip(sizes["table"].to_pylist(), sizes["bytes"].to_pylist(), strict=True)) if len(sizes) else {}
-        return [self._usage(level, table, held) for level, table in TABLES.items()]
+        """What each level holds. Rollups share a table; its bytes are split in proportion to their rows."""
+        sizes = {row["table"]: int(row["bytes"]) for row in self._ask("bytes", "", {}).to_pylist()}
+        raw = self._ask("usage_raw", RAW, {}).to_pylist()
+        rollups = self._ask("usage_rollups", ROLLUPS, {}).to_pylist()
+        return _usage("raw", raw, sizes.get(self._schema.local(RAW), 0)) + [
+            usage
+            for level, bin_ in BINS.items()
+            for usage in _usage(level, rollups, sizes.get(self._schema.local(ROLLUPS), 0), bin_)
+        ]
 
     def ping(self) -> None:
         """Answer, or raise StoreError."""
@@ -125,16 +130,13 @@ class ClickHouseRounds:
 
     def _read(self, way: Plan, pairs: list[tuple[int, str]]) -> list[Series]:
         """The series of these (task, agent), each pair once."""
-        unit = 1 if way.level == "raw" else SECOND
-        values = {
-            "tasks": [task for task, _ in pairs],
-            "agents": [agent for _, agent in pairs],
-            "begin": way.begin // unit,
-            "end": way.end // unit,
-            "width": way.width // unit,
-        }
-        name = "series_raw" if way.level == "raw" else "series_rollup"
-        table = self._ask(name, TABLES[way.level], values)
+        values: dict[str, Any] = {"tasks": [task for task, _ in pairs], "agents": [agent for _, agent in pairs]}
+        if way.level == "raw":
+            values |= {"begin": way.begin, "end": way.end, "width": way.width}
+            table = self._ask("series_raw", RAW, values)
+        else:
+            values |= {name: getattr(way, name) // SECOND for name in ("begin", "end", "width")}
+            table = self._ask("series_rollup", ROLLUPS, values | {"bin": BINS[way.level]})
         bounds = _bounds(table)
         return [_series(table, way, task, agent, *bounds.get((task, agent), (0, 0))) for task, agent in pairs]
 
@@ -145,12 +147,15 @@ class ClickHouseRounds:
         with self._clients.borrow() as client:
             return arrows.read(client.raw_query(sql, parameters=values, fmt="Arrow"))
 
-    def _usage(self, level: str, table: str, held: dict[str, int]) -> LevelUsage:
-        span = self._ask("span", table, {}).to_pylist()[0]
-        rows = int(span["rows"])
-        first, last = (int(span["first"]), int(span["last"])) if rows else (0, 0)
-        size = int(held.get(self._schema.local(table), 0))
-        return LevelUsage(level=level, rows=rows, bytes=size, first=first, last=last)
+
+def _usage(level: str, rows: list[dict[str, Any]], size: int, bin_: int = 0) -> list[LevelUsage]:
+    """One level of a table of which `rows` tells all bins."""
+    total = sum(row["rows"] for row in rows)
+    for row in rows:
+        if row["bin"] == bin_ and row["rows"]:
+            share = size * row["rows"] // total
+            return [LevelUsage(level=level, rows=row["rows"], bytes=share, first=row["first"], last=row["last"])]
+    return [LevelUsage(level=level, rows=0, bytes=0, first=0, last=0)]
 
 
 def _slice(batch: RoundBatch, start: int, stop: int) -> RoundBatch:
@@ -214,7 +219,7 @@ def _sketched(part: pa.Table) -> dict[str, np.ndarray]:
     """Bands and moments from merged sketches and sums."""
     least, greatest = (arrows.column(part, name).astype(np.float64) for name in ("least", "greatest"))
     answered = np.isfinite(least)
-    bands = arrows.matrix(part, "bands", len(BANDS)).astype(np.float64)
+    bands = arrows.matrix(part, "bands", len(BANDS)).astype(np.float64) / SECOND
     bands = np.clip(bands, least[:, None], greatest[:, None])
     bands[:, 0], bands[:, -1] = least, greatest
     bands[~answered] = np.nan

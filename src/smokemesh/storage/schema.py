@@ -1,28 +1,27 @@
 """The tables rounds are kept in, as DDL: plain for one database, Replicated and Distributed for a cluster.
 
-The text is made here without touching a database; `storage.rounds` runs it. Retention is each table's TTL:
-whole parts are dropped when their last row is old enough, so nothing is rewritten for it.
+The text is made here without touching a database; `storage.rounds` runs it. Retention is each table's TTL,
+at least as long as asked: what expires goes in whole days (raw) and months (rollups).
 """
 
 from dataclasses import dataclass, field
 from typing import Final
 
+from smokemesh.model.series import LEVELS
 from smokemesh.settings.shape import Retention
 from smokemesh.storage.levels import kept
 from smokemesh.storage.statements import statements
 
 #: Relative error of a sketch's quantiles: 100 ms is shown as 99.5 to 100.5 ms. Least and greatest are exact.
 ACCURACY: Final = 0.005
-#: Level -> table.
-TABLES: Final = {"raw": "rounds", "5m": "rollup_5m", "1h": "rollup_1h", "1d": "rollup_1d"}
+RAW: Final = "rounds"
+ROLLUPS: Final = "rollups"
 LATEST: Final = "latest"
+#: Rollup level -> its `bin`, seconds.
+BINS: Final = {level: int(step) for level, step in LEVELS.items() if step}
 #: Inserts each table remembers by their tokens. It must reach over the uploads that can be in doubt when a
 #: master dies: one for each agent. Whatever was acknowledged, the catalogue remembers for ever.
 WINDOW: Final = 10_000
-
-#: Level -> (coarser level's bin, partition). A partition is what TTL can drop at once.
-_BINS: Final = {"5m": "toStartOfFiveMinutes(r.time)", "1h": "toStartOfHour(r.time)", "1d": "toStartOfDay(r.time)"}
-_PARTITIONS: Final = {"5m": "toYYYYMM(time)", "1h": "toYYYYMM(time)", "1d": "toYear(time)"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,22 +34,14 @@ class Schema:
 
     def create(self) -> list[str]:
         """What makes the tables where they are missing, in order."""
-        made = [self._fill("rounds", self.local("rounds"), engine="MergeTree", level="raw")]
-        for level in ("5m", "1h", "1d"):
-            made.append(
-                self._fill(
-                    "rollup",
-                    self.local(TABLES[level]),
-                    engine="AggregatingMergeTree",
-                    level=level,
-                    partition=_PARTITIONS[level],
-                )
-            )
-        made.append(self._fill("latest", self.local(LATEST), engine="ReplacingMergeTree", argument="time", level="raw"))
-        made += self._views()
-        if self.cluster:
-            made += [self._distributed(table) for table in (*TABLES.values(), LATEST)]
-        return made
+        tables = [
+            self._table(RAW, "MergeTree"),
+            self._table(ROLLUPS, "AggregatingMergeTree"),
+            self._table(LATEST, "ReplacingMergeTree", "time"),
+        ]
+        views = [self._view("rounds_to_rollups", ROLLUPS), self._view("rounds_to_latest", LATEST)]
+        distributed = [self._distributed(table) for table in (RAW, ROLLUPS, LATEST)] if self.cluster else []
+        return tables + views + distributed
 
     def create_database(self) -> str:
         """What makes the database itself."""
@@ -58,8 +49,7 @@ class Schema:
 
     def ttls(self) -> dict[str, str]:
         """Table that holds rows -> the TTL it should have."""
-        tables = {self.local(table): self._ttl(level) for level, table in TABLES.items()}
-        return {**tables, self.local(LATEST): self._ttl("raw")}
+        return {self.local(table): self._ttl(table) for table in (RAW, ROLLUPS, LATEST)}
 
     def modify_ttl(self, table: str) -> str:
         """What gives a table the TTL it should have."""
@@ -76,35 +66,23 @@ class Schema:
         """Where the sizes of all servers' tables can be read."""
         return f"cluster('{self.cluster}', system.parts)" if self.cluster else "system.parts"
 
-    def _views(self) -> list[str]:
-        chain = [("rounds_to_rollup", "raw", "5m"), ("rollup_to_rollup", "5m", "1h"), ("rollup_to_rollup", "1h", "1d")]
-        made = [
-            statements("schema")[name].substitute(
-                view=quoted(f"to_{TABLES[coarse]}"),
-                table=quoted(self.local(TABLES[coarse])),
-                source=quoted(self.local(TABLES[fine])),
-                bin=_BINS[coarse],
-                accuracy=ACCURACY,
-                on_cluster=self._on_cluster,
-            )
-            for name, fine, coarse in chain
-        ]
-        latest = statements("schema")["rounds_to_latest"].substitute(
-            view=quoted(f"to_{LATEST}"),
-            table=quoted(self.local(LATEST)),
-            source=quoted(self.local(TABLES["raw"])),
+    def _table(self, name: str, engine: str, argument: str = "") -> str:
+        return statements("schema")[name].substitute(
+            table=quoted(self.local(name)),
+            engine=self._engine(engine, argument),
+            accuracy=ACCURACY,
+            ttl=self._ttl(name),
+            settings=self._settings(name),
             on_cluster=self._on_cluster,
         )
-        return [*made, latest]
 
-    def _fill(self, name: str, table: str, *, engine: str, level: str, argument: str = "", partition: str = "") -> str:
+    def _view(self, name: str, table: str) -> str:
         return statements("schema")[name].substitute(
-            table=quoted(table),
-            engine=self._engine(engine, argument),
-            partition=partition,
+            view=quoted(f"to_{table}"),
+            table=quoted(self.local(table)),
+            source=quoted(self.local(RAW)),
+            bins=list(BINS.values()),
             accuracy=ACCURACY,
-            ttl=self._ttl(level),
-            settings=self._settings(),
             on_cluster=self._on_cluster,
         )
 
@@ -115,13 +93,22 @@ class Schema:
         place = "'/clickhouse/tables/{shard}/{database}/{table}', '{replica}'"
         return f"Replicated{kind}({', '.join(filter(None, (place, argument)))})"
 
-    def _settings(self) -> str:
+    def _settings(self, table: str) -> str:
         window = "replicated_deduplication_window" if self.cluster else "non_replicated_deduplication_window"
-        settings = {window: WINDOW, "ttl_only_drop_parts": 1, "materialize_ttl_recalculate_only": 1}
+        settings = {window: WINDOW, "materialize_ttl_recalculate_only": 1}
+        if table == RAW:
+            # A day is dropped whole when its last row is old enough; nothing is rewritten for it.
+            settings["ttl_only_drop_parts"] = 1
         return ", ".join(f"{name} = {value}" for name, value in settings.items())
 
-    def _ttl(self, level: str) -> str:
-        return f"toDateTime(time) + toIntervalSecond({int(kept(self.retention)[level])})"
+    def _ttl(self, table: str) -> str:
+        seconds = {level: int(age) for level, age in kept(self.retention).items()}
+        if table != ROLLUPS:
+            return f"toDateTime(time) + toIntervalSecond({seconds['raw']})"
+        # All rows of a level and month expire at once, so the month is rewritten once for each level, not daily.
+        cases = ", ".join(f"bin = {BINS[level]}, {seconds[level]}" for level in list(BINS)[:-1])
+        age = f"multiIf({cases}, {seconds[list(BINS)[-1]]})"
+        return f"toDateTime(toStartOfMonth(time) + toIntervalMonth(1)) + toIntervalSecond({age})"
 
     def _distributed(self, table: str) -> str:
         return statements("schema")["distributed"].substitute(

@@ -24,5 +24,6 @@ ORDER BY bit
 -- name: level
 SELECT task, agent, sum($rounds) AS rounds, sum(t.sent) AS sent, sum(t.received) AS received
 FROM $table AS t
+$where
 GROUP BY task, agent
 ORDER BY task, agent

@@ -64,6 +64,7 @@ SELECT
 FROM $table AS r
 WHERE (r.task, r.agent) IN
     (SELECT pair.1, pair.2 FROM (SELECT arrayJoin(arrayZip({tasks:Array(UInt64)}, {agents:Array(String)})) AS pair))
+    AND r.bin = {bin:UInt32}
     AND r.time >= toDateTime({begin:UInt32}, 'UTC')
     AND r.time < toDateTime({end:UInt32}, 'UTC')
 GROUP BY task, agent, at
@@ -97,12 +98,22 @@ WHERE task = {task:UInt64} AND agent = {agent:String}
 ORDER BY r.time
 LIMIT {points:UInt64}
 
--- name: span
+-- name: usage_raw
 SELECT
+    toUInt32(0) AS bin,
     count() AS rows,
-    toInt64(toUnixTimestamp64Nano(toDateTime64(min(time), 9))) AS first,
-    toInt64(toUnixTimestamp64Nano(toDateTime64(max(time), 9))) AS last
+    toUnixTimestamp64Nano(min(time)) AS first,
+    toUnixTimestamp64Nano(max(time)) AS last
 FROM $table
+
+-- name: usage_rollups
+SELECT
+    bin,
+    count() AS rows,
+    toInt64(toUnixTimestamp(min(time))) * 1000000000 AS first,
+    toInt64(toUnixTimestamp(max(time))) * 1000000000 AS last
+FROM $table
+GROUP BY bin
 
 -- name: bytes
 SELECT table, sum(bytes_on_disk) AS bytes FROM $parts WHERE active AND database = currentDatabase() GROUP BY table

@@ -1,9 +1,8 @@
 -- Where rounds are kept. $names are filled in by storage.schema; a statement begins at its "name:" line.
 --
--- Every insert goes into `rounds`; materialized views carry it on, each level fed by the finer one:
---     rounds -> rollup_5m -> rollup_1h -> rollup_1d,    rounds -> latest
--- All tables remember the tokens of the newest inserts (deduplication window), so an insert that was cut
--- off between two of them is completed, not repeated, when it is sent again with the same token.
+-- Every insert goes into `rounds`; materialized views carry it on into `rollups` and `latest`. All tables
+-- remember the tokens of the newest inserts (deduplication window), so an insert that was cut off between
+-- two of them is completed, not repeated, when it is sent again with the same token.
 
 -- name: database
 CREATE DATABASE IF NOT EXISTS $database $on_cluster
@@ -33,10 +32,12 @@ ORDER BY (task, agent, time)
 TTL $ttl
 SETTINGS $settings
 
--- name: rollup
--- `least` is inf and `greatest` -inf where nothing was answered. The sketch's relative error is $accuracy.
+-- name: rollups
+-- One table for all coarser levels (`bin` is their step in seconds), because each table more makes an insert
+-- dearer than all its rows. `least` is inf and `greatest` -inf where nothing was answered.
 CREATE TABLE IF NOT EXISTS $table $on_cluster
 (
+    bin          UInt32 CODEC(ZSTD(1)),
     task         UInt64 CODEC(ZSTD(1)),
     agent        LowCardinality(String),
     time         DateTime('UTC') CODEC(DoubleDelta, ZSTD(1)),
@@ -58,8 +59,8 @@ CREATE TABLE IF NOT EXISTS $table $on_cluster
     sketch       AggregateFunction(quantilesDD($accuracy, 0.5), Float32) CODEC(ZSTD(1))
 )
 ENGINE = $engine
-PARTITION BY $partition
-ORDER BY (task, agent, time)
+PARTITION BY toYYYYMM(time)
+ORDER BY (bin, task, agent, time)
 TTL $ttl
 SETTINGS $settings
 
@@ -83,44 +84,16 @@ ORDER BY (task, agent)
 TTL $ttl
 SETTINGS $settings
 
--- name: rounds_to_rollup
+-- name: rounds_to_rollups
+-- What a round adds is computed once, then counted in its bin of every level. The sketch counts nanoseconds:
+-- ClickHouse cuts logarithms off toward zero, so below 1 it puts a value one bucket too high (seen in 26.9).
 CREATE MATERIALIZED VIEW IF NOT EXISTS $view $on_cluster TO $table AS
-WITH
-    arrayFilter(x -> NOT isNaN(x), r.rtts) AS answered,
-    arrayFilter(
-        x -> NOT isNaN(x),
-        arrayMap((a, b) -> abs(a - b), arrayPopFront(r.rtts), arrayPopBack(r.rtts))
-    ) AS steps
 SELECT
+    bin,
     r.task AS task,
     r.agent AS agent,
-    $bin AS time,
+    toDateTime(intDiv(r.second, bin) * bin, 'UTC') AS time,
     count() AS rounds,
-    sum(r.sent) AS sent,
-    sum(r.received) AS received,
-    sum(r.late) AS late,
-    sum(r.duplicates) AS duplicates,
-    sum(r.reordered) AS reordered,
-    sum(r.corrupted) AS corrupted,
-    sum(r.errors) AS errors,
-    groupBitOr(r.flags) AS flags,
-    min(if(empty(answered), inf, arrayMin(answered))) AS least,
-    max(if(empty(answered), -inf, arrayMax(answered))) AS greatest,
-    sumArray(answered) AS total,
-    sumArray(arrayMap(x -> toFloat64(x) * x, answered)) AS squares,
-    sumArray(steps) AS jitter_total,
-    sum(length(steps)) AS jitter_pairs,
-    quantilesDDArrayState($accuracy, 0.5)(answered) AS sketch
-FROM $source AS r
-GROUP BY task, agent, time
-
--- name: rollup_to_rollup
-CREATE MATERIALIZED VIEW IF NOT EXISTS $view $on_cluster TO $table AS
-SELECT
-    r.task AS task,
-    r.agent AS agent,
-    $bin AS time,
-    sum(r.rounds) AS rounds,
     sum(r.sent) AS sent,
     sum(r.received) AS received,
     sum(r.late) AS late,
@@ -135,9 +108,25 @@ SELECT
     sum(r.squares) AS squares,
     sum(r.jitter_total) AS jitter_total,
     sum(r.jitter_pairs) AS jitter_pairs,
-    quantilesDDMergeState($accuracy, 0.5)(r.sketch) AS sketch
-FROM $source AS r
-GROUP BY task, agent, time
+    quantilesDDArrayState($accuracy, 0.5)(r.nanoseconds) AS sketch
+FROM
+(
+    WITH arrayFilter(x -> NOT isNaN(x), arrayMap((a, b) -> abs(a - b), arrayPopFront(rtts), arrayPopBack(rtts))) AS steps
+    SELECT
+        task, agent, sent, received, late, duplicates, reordered, corrupted, errors, flags,
+        toUnixTimestamp(toDateTime(time)) AS second,
+        arrayFilter(x -> NOT isNaN(x), rtts) AS answered,
+        arrayMap(x -> toFloat32(x * 1e9), answered) AS nanoseconds,
+        if(empty(answered), inf, arrayMin(answered)) AS least,
+        if(empty(answered), -inf, arrayMax(answered)) AS greatest,
+        arraySum(answered) AS total,
+        arraySum(x -> toFloat64(x) * x, answered) AS squares,
+        arraySum(steps) AS jitter_total,
+        length(steps) AS jitter_pairs
+    FROM $source
+) AS r
+ARRAY JOIN $bins AS bin
+GROUP BY bin, task, agent, time
 
 -- name: rounds_to_latest
 CREATE MATERIALIZED VIEW IF NOT EXISTS $view $on_cluster TO $table AS
