@@ -72,6 +72,7 @@ class ClickHouseRounds:
             data = arrows.write(agent, part)
             with self._clients.borrow() as client:
                 client.raw_insert(RAW, insert_block=data, fmt="Arrow", settings=settings)
+        self._clients.settle()
 
     def series(self, questions: Sequence[SeriesQuestion]) -> list[Series]:
         """The answers, in the order asked. No rounds in the range gives an empty Series, not an error."""
