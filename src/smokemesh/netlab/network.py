@@ -28,11 +28,6 @@ from smokemesh.netlab.truth import RECORD, Truth
 _PATIENCE = 10.0
 
 
-def tied(argv: Sequence[str], network: int = -1, user: int = -1) -> list[str]:
-    """The command line by which this process runs a program that gets SIGTERM should this process die."""
-    return [sys.executable, "-I", "-S", inside.__file__, str(os.getpid()), str(network), str(user), *argv]
-
-
 class Site:
     """A host of the network."""
 
@@ -46,7 +41,8 @@ class Site:
 
     def command(self, argv: Sequence[str]) -> list[str]:
         """The command line by which this process runs a program inside; it must inherit `descriptors`."""
-        return tied(argv, self._space, self._user)
+        numbers = [str(number) for number in (os.getpid(), self._space, self._user)]
+        return [sys.executable, "-I", "-S", inside.__file__, *numbers, *argv]
 
     @property
     def descriptors(self) -> tuple[int, ...]:
