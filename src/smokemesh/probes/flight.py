@@ -4,6 +4,8 @@ Knows neither sockets nor clocks: the time is passed in. Rows of rounds and of p
 taken. Monotonic times are seconds for planning and integer nanoseconds where RTTs are made from them.
 """
 
+from collections.abc import Callable, Iterator
+from enum import IntEnum
 from typing import Any, ClassVar, Final
 
 import numpy as np
@@ -21,6 +23,23 @@ WAITING, SENT, ANSWERED, FAILED, REFUSED, LEFT_OUT = range(6)
 _LEAST_SHARE: Final = 0.9
 #: No RTT is shorter; keeps a clock reading taken a little after the packet left from making one zero.
 _LEAST_RTT: Final = 1e-6
+
+
+class Event(IntEnum):
+    """What a watcher is told of pings; the value that comes with it."""
+
+    #: Monotonic seconds.
+    SENT = 1
+    #: The RTT in seconds; the same for a second answer.
+    ANSWERED = 2
+    DUPLICATE = 3
+    #: The error as in `RoundBatch.error`: an ICMP error came, or the ping could not be sent.
+    FAILED = 4
+    REFUSED = 5
+
+
+#: Called with the event, the tasks, the index of each ping in its round, and the values.
+Watcher = Callable[[Event, NDArray[np.uint64], Rows, NDArray[np.float64]], None]
 
 
 class _Columns:
@@ -51,7 +70,7 @@ class Rounds(_Columns):
         "task": "u8", "time": "i8", "step": "f4", "at": "f8", "spacing": "f8", "timeout": "f8", "patience": "f8",
         "wake": "f8", "pings": "i4", "next": "i4", "base": "i8", "settled": "i4", "answered": "i4", "late": "i4",
         "duplicates": "i4", "reordered": "i4", "corrupted": "i4", "errors": "i4", "left_out": "i4", "highest": "i4",
-        "error": "u4", "flags": "u4", "profile": "i4", "name": ("u1", 28), "address": ("u1", 16),
+        "error": "u4", "flags": "u4", "profile": "i4", "scratch": "i4", "name": ("u1", 28), "address": ("u1", 16),
     }  # fmt: skip
     task: NDArray[np.uint64]
     time: Rows
@@ -82,6 +101,7 @@ class Rounds(_Columns):
     flags: NDArray[np.uint32]
     #: Number of the profile, the engine's; -1 for a free row.
     profile: NDArray[np.int32]
+    scratch: NDArray[np.int32]
     #: Destination as `struct sockaddr_in` or `sockaddr_in6`, and as in `RoundBatch.address`.
     name: NDArray[np.uint8]
     address: NDArray[np.uint8]
@@ -108,7 +128,8 @@ class Pings(_Columns):
 class Flight:
     """All rounds under way."""
 
-    def __init__(self, grace: float) -> None:
+    def __init__(self, grace: float, watcher: Watcher | None = None) -> None:
+        self.watcher = watcher
         #: Seconds a fully answered round still waits for duplicates.
         self.grace = grace
         self.rounds, self.pings = Rounds(), Pings()
@@ -134,8 +155,8 @@ class Flight:
                      "left_out", "error", "flags"):  # fmt: skip
             getattr(r, name)[rows] = 0
         r.highest[rows] = -1
-        for pings in np.unique(r.pings[rows]):
-            self._take_pings(rows[r.pings[rows] == pings], int(pings))
+        for pings, mine in groups(r.pings[rows]):
+            self._take_pings(rows[mine], pings)
         self.busy += count
         return rows
 
@@ -180,22 +201,27 @@ class Flight:
         p, pings = self.pings, self.next_pings(rows)
         p.sent[pings], p.key[pings], p.number[pings], p.state[pings] = times, keys, numbers, SENT
         self.pending += len(rows)
-        self._advance(rows, times.astype(np.float64) * 1e-9)
+        seconds = times.astype(np.float64) * 1e-9
+        self._tell(Event.SENT, pings, seconds)
+        self._advance(rows, seconds)
 
     def refused(self, rows: Rows, error: int, now: float) -> None:
         """The next ping of these rounds could not be sent: `error` as in `RoundBatch.error`."""
         r = self.rounds
-        self.pings.state[self.next_pings(rows)] = REFUSED
+        pings = self.next_pings(rows)
+        self.pings.state[pings] = REFUSED
+        self._tell(Event.REFUSED, pings, np.full(len(rows), float(error)))
         self._add_error(rows, np.full(len(rows), error), Flag.SEND_ERROR)
         r.settled[rows] += 1
         self._advance(rows, np.full(len(rows), now))
+        done = rows[r.settled[rows] == r.pings[rows]]
+        r.wake[done] = now + np.where(r.answered[done] > 0, self.grace, 0.0)
 
     def refuse_rounds(self, rows: Rows, error: int) -> None:
         """No ping of these rounds can be sent: they are over."""
         r = self.rounds
-        for pings in np.unique(r.pings[rows]):
-            same = rows[r.pings[rows] == pings]
-            self.pings.state[r.base[same, np.newaxis] + np.arange(pings)] = REFUSED
+        for pings, mine in groups(r.pings[rows]):
+            self.pings.state[r.base[rows[mine], np.newaxis] + np.arange(pings)] = REFUSED
         self._add_error(rows, np.full(len(rows), error), Flag.SEND_ERROR)
         r.errors[rows] = r.settled[rows] = r.next[rows] = r.pings[rows]
         self.finish(rows)
@@ -207,44 +233,36 @@ class Flight:
     def _advance(self, rows: Rows, at: NDArray[np.float64]) -> None:
         """Plan what comes after a ping sent (or refused) `at`."""
         r = self.rounds
-        r.next[rows] += 1
+        done = r.next[rows] + 1
+        r.next[rows] = done
         spacing = r.spacing[rows]
-        planned = np.maximum(r.at[rows] + r.next[rows] * spacing, at + _LEAST_SHARE * spacing)
-        last = r.next[rows] >= r.pings[rows]
+        planned = np.maximum(r.at[rows] + done * spacing, at + _LEAST_SHARE * spacing)
+        last = done >= r.pings[rows]
         r.wake[rows] = np.where(last, at + r.patience[rows], planned)
-        if last.any():
-            self._hasten(rows[last], at[last])
-
-    def _hasten(self, rows: Rows, at: NDArray[np.float64]) -> None:
-        """Let rounds that await no answer end after the grace for duplicates instead of their patience."""
-        r = self.rounds
-        done = (r.settled[rows] == r.pings[rows]) & (r.next[rows] == r.pings[rows])
-        rows, at = rows[done], at[done]
-        r.wake[rows] = np.minimum(r.wake[rows], at + np.where(r.answered[rows] > 0, self.grace, 0.0))
 
     def answered(self, pings: Rows, arrived: Rows, trusted: Mask, now: float) -> int:
         """Undamaged answers in order of arrival, monotonic nanoseconds; how many of them came too late to count."""
         r, p = self.rounds, self.pings
-        rtts = np.maximum((arrived - p.sent[pings]) * 1e-9, _LEAST_RTT)
         rows = p.round[pings]
+        rtts = np.maximum((arrived - p.sent[pings]) * 1e-9, _LEAST_RTT)
         fresh = self._first_answers(pings)
-        self._count(r.duplicates, rows[~fresh], Flag.DUPLICATE)
-        lost = fresh & trusted & (rtts > r.patience[rows])
-        doubtful = fresh & ~trusted
-        fresh &= ~(lost | doubtful)
-        if doubtful.any():
-            self._leave_out(pings[doubtful], now)
-        pings, rows, rtts = pings[fresh], rows[fresh], rtts[fresh]
-        failed = p.state[pings] == FAILED
-        if failed.any():  # an error came first, but the ping was answered after all
-            np.subtract.at(r.errors, rows[failed], 1)
+        good = fresh & trusted & (rtts <= r.patience[rows])
+        lost = 0
+        if not good.all():
+            self._count(r.duplicates, rows[~fresh], Flag.DUPLICATE)
+            self._tell(Event.DUPLICATE, pings[~fresh], rtts[~fresh])
+            self._leave_out(pings[fresh & ~trusted], now)
+            lost = int((fresh & trusted & ~good).sum())
+            pings, rows, rtts = pings[good], rows[good], rtts[good]
+        self._withdraw_errors(pings, rows)
         p.state[pings], p.rtt[pings] = ANSWERED, rtts
-        np.add.at(r.answered, rows, 1)
+        self._tell(Event.ANSWERED, pings, rtts)
         self.total_answered += len(rows)
         self._count(r.late, rows[rtts > r.timeout[rows]], Flag.LATE)
         self._count(r.reordered, rows[self._overtaken(pings, rows)], Flag.REORDERED)
+        np.add.at(r.answered, rows, 1)
         self._settle(rows, now)
-        return int(lost.sum())
+        return lost
 
     def _first_answers(self, pings: Rows) -> Mask:
         """Which answers are the first to their ping."""
@@ -254,26 +272,37 @@ class Flight:
         state = p.state[pings]
         return (p.scratch[pings] == order) & ((state == SENT) | (state == FAILED))
 
+    def _withdraw_errors(self, pings: Rows, rows: NDArray[np.int32]) -> None:
+        """An ICMP error came first, but the ping was answered after all."""
+        failed = self.pings.state[pings] == FAILED
+        if failed.any():
+            np.subtract.at(self.rounds.errors, rows[failed], 1)
+
     def _overtaken(self, pings: Rows, rows: NDArray[np.int32]) -> Mask:
         """Which answers came after the answer to a later ping of their round (RFC 4737 section 3.3)."""
         r = self.rounds
-        index = pings - r.base[rows]
-        order = np.argsort(rows, kind="stable")
-        row, k = rows[order].astype(np.int64), index[order]
-        # The running maximum within each round: rounds ascend, so each starts above all before it.
-        lift = row << 20
-        start = np.append(True, row[1:] != row[:-1]) if len(row) else np.zeros(0, bool)
-        before = np.append(0, np.maximum.accumulate(lift + k)[:-1]) if len(row) else row
-        before = np.maximum(np.where(start, -1, before - lift), r.highest[row])
+        index = (pings - r.base[rows]).astype(np.int32)
+        order = np.arange(len(rows), dtype=np.int32)
+        r.scratch[rows] = order
+        if (r.scratch[rows] == order).all():  # one answer per round, as it is nearly always
+            before = r.highest[rows]
+            r.highest[rows] = np.maximum(before, index)
+            return index < before
+        sorting = np.argsort(rows, kind="stable")
+        row, k = rows[sorting], index[sorting]
+        # The running maximum within each round: rounds ascend, so lifted by its row each starts above all before it.
+        lift = row.astype(np.int64) << 20
+        highest = np.append(0, np.maximum.accumulate(lift + k)[:-1]) - lift
         overtaken = np.zeros(len(rows), bool)
-        overtaken[order] = k < before
-        np.maximum.at(r.highest, row, k.astype(np.int32))
+        overtaken[sorting] = k < np.maximum(highest, r.highest[row])
+        np.maximum.at(r.highest, row, k)
         return overtaken
 
     def failed(self, pings: Rows, errors: Rows) -> Mask:
         """ICMP errors about pings; which of them were the first answer of any kind."""
         fresh = self._first_answers(pings) & (self.pings.state[pings] == SENT)
         self.pings.state[pings[fresh]] = FAILED
+        self._tell(Event.FAILED, pings[fresh], errors[fresh].astype(np.float64))
         self._add_error(self.pings.round[pings[fresh]], errors[fresh], Flag.ICMP_ERROR)
         return fresh
 
@@ -297,9 +326,8 @@ class Flight:
         r.wake[rows] = np.inf
         unanswered = r.pings[rows] - r.settled[rows]
         self.pending -= int(unanswered.sum())
-        for pings in np.unique(r.pings[rows]):
-            at = r.base[rows[r.pings[rows] == pings], np.newaxis] + np.arange(pings)
-            p.key[at] = -1
+        for pings, mine in groups(r.pings[rows]):
+            p.key[r.base[rows[mine], np.newaxis] + np.arange(pings)] = -1
         self._finished.append(rows)
         self.busy -= len(rows)
 
@@ -324,25 +352,29 @@ class Flight:
         r = self.rounds
         r.profile[rows] = -1
         self._free_rounds.extend(rows.tolist())
-        for pings in np.unique(r.pings[rows]):
-            self._free_pings.setdefault(int(pings), []).extend(r.base[rows[r.pings[rows] == pings]].tolist())
+        for pings, mine in groups(r.pings[rows]):
+            self._free_pings.setdefault(pings, []).extend(r.base[rows[mine]].tolist())
 
     def _leave_out(self, pings: Rows, now: float) -> None:
         """Answered, but when cannot be known: the ping does not count at all."""
-        r, p = self.rounds, self.pings
-        rows = p.round[pings]
-        np.subtract.at(r.errors, rows[p.state[pings] == FAILED], 1)
-        p.state[pings] = LEFT_OUT
-        self._count(r.left_out, rows, Flag.CLOCK_STEPPED)
+        rows = self.pings.round[pings]
+        self._withdraw_errors(pings, rows)
+        self.pings.state[pings] = LEFT_OUT
+        self._count(self.rounds.left_out, rows, Flag.CLOCK_STEPPED)
         self._settle(rows, now)
 
-    def _settle(self, rows: Rows | NDArray[np.int32], now: float) -> None:
+    def _settle(self, rows: NDArray[np.int32], now: float) -> None:
         r = self.rounds
         self.pending -= len(rows)
         np.add.at(r.settled, rows, 1)
-        done = rows[(r.settled[rows] == r.pings[rows]) & (r.wake[rows] < np.inf)]
+        done = rows[r.settled[rows] == r.pings[rows]]
         if len(done):
-            self._hasten(done.astype(np.int64), np.full(len(done), now))
+            r.wake[done] = np.minimum(r.wake[done], now + self.grace)
+
+    def _tell(self, event: Event, pings: Rows, values: NDArray[np.float64]) -> None:
+        if self.watcher is not None and len(pings):
+            rows = self.pings.round[pings]
+            self.watcher(event, self.rounds.task[rows], pings - self.rounds.base[rows], values)
 
     def _count(self, column: NDArray[np.int32], rows: Rows | NDArray[np.int32], flag: Flag) -> None:
         if len(rows):
@@ -355,3 +387,12 @@ class Flight:
         unset = r.error[rows] == 0
         r.error[rows[unset][::-1]] = errors[unset][::-1]  # of several for one round NumPy keeps the last: the first
         self._count(r.errors, rows, flag)
+
+
+def groups(values: NDArray[np.int32]) -> Iterator[tuple[int, slice | Rows]]:
+    """Each different value and where it stands; mostly all are alike, and then nothing is copied."""
+    if len(values) and (values == values[0]).all():
+        yield int(values[0]), slice(None)
+        return
+    for value in np.unique(values):
+        yield int(value), np.flatnonzero(values == value)

@@ -22,7 +22,7 @@ from smokemesh.model.rounds import ERROR_ERRNO, ERROR_ICMP4, ERROR_ICMP6, Flag, 
 from smokemesh.probes import packetio
 from smokemesh.probes.clock import StepGuard, read_clocks
 from smokemesh.probes.engine import EngineCounters, RoundRequest
-from smokemesh.probes.flight import Flight, Rows
+from smokemesh.probes.flight import Flight, Rows, Watcher, groups
 from smokemesh.probes.packetio import Arena, IcmpSocket, SocketOptions
 from smokemesh.wire import icmp
 
@@ -152,17 +152,22 @@ class IcmpEngine:
         *,
         socket: str = "auto",
         grace: float = 0.25,
-        tick: float = 0.005,
+        tick: float = 0.01,
+        lull: float = 0.05,
+        watcher: Watcher | None = None,
         clocks: Callable[[], tuple[int, int, int]] = read_clocks,
     ) -> None:
         """`socket` is "dgram", "raw" or "auto" (the first of them this user may open).
 
-        A fully answered round still waits `grace` seconds for duplicates. While it is busy the engine wakes at most
-        every `tick` seconds: kernel stamps make reading late harmless.
+        A fully answered round still waits `grace` seconds for duplicates. A busy engine sends at most every `tick`
+        seconds and reads at most every `lull` seconds, unless buffers fill: kernel stamps make reading late harmless.
+        `watcher` is told of every ping at once.
         """
-        self._kind, self._tick = socket, tick
+        self._kind, self._tick, self._lull = socket, tick, lull
+        #: When everything that had arrived was last read, monotonic seconds.
+        self._drained = 0.0
         self._guard = StepGuard(clocks)
-        self._flight = Flight(grace)
+        self._flight = Flight(grace, watcher)
         self._cookie = secrets.randbits(64)
         self._number = 0
         self._routes: dict[SocketOptions, _Route] = {}
@@ -172,7 +177,8 @@ class IcmpEngine:
         self._by_probe: dict[tuple[int, int], tuple[Probe, int]] = {}
         self._channels: list[_Channel] = []
         self._outboxes: dict[int, Arena] = {}
-        self._inbox = Arena(_ARENA // 4 // _LEAST_WIDTH, _LEAST_WIDTH, receive=True)
+        self._inbox = Arena.inbox(_PIECE, _LEAST_WIDTH)
+        self._notices = Arena.notices()
         self._sent = self._received = self._own_drops = self._strays = self._send_errors = self._delayed = 0
 
     # Engine
@@ -206,8 +212,10 @@ class IcmpEngine:
         """Send, receive and wait until the monotonic clock shows `until`, or nothing is left to do."""
         while self._flight.busy and (now := time.monotonic()) < until:
             sending, over = self._flight.due(now)
-            self._send(sending, until)
-            self._drain()
+            if len(sending):
+                self._send(sending, until)
+            if len(over) or self._crowded() or now >= self._drained + self._lull:
+                self._drain()
             self._finish(over)
             self._wait(now, until)
 
@@ -239,7 +247,7 @@ class IcmpEngine:
         self._routes.clear()
         self._by_options.clear()
         self._by_probe.clear()
-        self._flight = Flight(self._flight.grace)
+        self._flight = Flight(self._flight.grace, self._flight.watcher)
 
     def prepare(self, probe: Probe, family: int) -> None:
         """Open the socket `probe` needs. Raises HostError when this machine does not allow it."""
@@ -292,14 +300,14 @@ class IcmpEngine:
         if size not in self._outboxes:
             width = icmp.HEADER + size
             count = max(_CHUNK, min(_PIECE, _ARENA // width))
-            self._outboxes[size] = Arena(count, width, receive=False)
+            self._outboxes[size] = Arena(count, width)
         return self._outboxes[size]
 
     def _make_room(self, size: int) -> None:
         """Packets of that size, and longer ones, must be told apart when they are read."""
         width = max(_LEAST_WIDTH, -(-(_HEADERS + size + 1) // 64) * 64)
         if width > self._inbox.width:
-            self._inbox = Arena(max(_CHUNK, min(_PIECE, _ARENA // width)), width, receive=True)
+            self._inbox = Arena.inbox(max(_CHUNK, min(_PIECE, _ARENA // width)), width)
 
     def _reach(self, family: int) -> str:
         for channel in self._channels:
@@ -312,9 +320,8 @@ class IcmpEngine:
     def _send(self, rows: Rows, until: float) -> None:
         """Send the next ping of each of these rounds, reading what arrives in between."""
         for piece in np.split(rows, range(_PIECE, len(rows), _PIECE)):
-            profiles = self._flight.rounds.profile[piece]
-            for number in np.unique(profiles):
-                self._send_alike(self._profiles[number], piece[profiles == number])
+            for number, mine in groups(self._flight.rounds.profile[piece]):
+                self._send_alike(self._profiles[number], piece[mine])
             if len(piece) == _PIECE:
                 self._drain()
                 if time.monotonic() >= until:
@@ -407,6 +414,7 @@ class IcmpEngine:
         if self._guard.check():
             self._flight.flag(Flag.CLOCK_STEPPED)
         self._guard.settle()
+        self._drained = time.monotonic()
 
     def _absorb(self, channel: _Channel, count: int) -> None:
         """Find the ping each packet is about, and what it says of it."""
@@ -451,10 +459,8 @@ class IcmpEngine:
         """Which replies are undamaged; the damaged ones are counted."""
         flight = self._flight
         rounds = flight.pings.round[pings[replies]]
-        profiles = flight.rounds.profile[rounds]
         good = np.zeros(len(replies), bool)
-        for number in np.unique(profiles):
-            mine = np.flatnonzero(profiles == number)
+        for number, mine in groups(flight.rounds.profile[rounds]):
             at, common = replies[mine], self._profiles[number].common
             numbers = flight.pings.number[pings[at]]
             good[mine] = icmp.intact(
@@ -481,9 +487,7 @@ class IcmpEngine:
         flight = self._flight
         rounds = flight.pings.round[told.pings]
         good = (_host_part(flight.rounds.name[rounds], family) == told.to).all(axis=1)
-        profiles = flight.rounds.profile[rounds]
-        for number in np.unique(profiles):
-            at = np.flatnonzero(profiles == number)
+        for number, at in groups(flight.rounds.profile[rounds]):
             good[at] &= icmp.quotes(
                 told.packets[at], told.lengths[at], told.quoted[at], self._profiles[number].common,
                 flight.pings.number[told.pings[at]],
@@ -493,7 +497,7 @@ class IcmpEngine:
 
     def _read_notices(self, channel: _Channel) -> bool:
         """Read the error queue of a DGRAM socket; whether it held ICMP errors about pings."""
-        found = channel.socket.read_notices(self._inbox).errors
+        found = channel.socket.read_notices(self._notices).errors
         if not found:
             return False
         width = icmp.HEADER + icmp.MARK
@@ -537,22 +541,25 @@ class IcmpEngine:
                 self._note_drops(channel, channel.socket.drops())
         self._flight.finish(rows)
 
+    def _crowded(self) -> bool:
+        """Whether answers might soon not fit into a receive buffer."""
+        return 2 * self._flight.pending > min((channel.socket.capacity for channel in self._channels), default=0)
+
     def _wait(self, woke: float, until: float) -> None:
-        """Sleep until something is due or arrives, but not for less than a tick since we woke, unless buffers fill."""
+        """Sleep until something is due; what arrives is read at once, or after a lull since the last reading."""
         if not self._flight.busy:
             return
-        target = min(self._flight.next_wake(), until)
-        room = min((channel.socket.capacity for channel in self._channels), default=0) // 2
-        rest = woke + self._tick if self._flight.pending < room else woke
+        target = min(max(self._flight.next_wake(), woke + self._tick), until)
+        attentive = woke if self._crowded() else max(woke + self._tick, self._drained + self._lull)
         now = time.monotonic()
-        if now < (first := min(rest, target)):
-            packetio.wait((), first - now)
+        if now < (quiet := min(target, attentive)):
+            packetio.wait((), quiet - now)
             now = time.monotonic()
-        if now < target:
-            packetio.wait([channel.socket for channel in self._channels], target - now)
+        if now < target and packetio.wait([channel.socket for channel in self._channels], target - now):
+            self._drain()
 
 
-_MIDDLES = np.arange(_CHUNK) + 0.5
+_MIDDLES = np.arange(_CHUNK) + 0.3
 
 
 def _names(addresses: Sequence[str]) -> tuple[NDArray[np.uint8], Rows]:

@@ -92,7 +92,9 @@ _ppoll = _patient.ppoll
 _ppoll.argtypes = (ctypes.c_size_t, ctypes.c_ulong, ctypes.POINTER(_Timespec), ctypes.c_size_t)
 
 _NAME: Final = 28  # struct sockaddr_in6, the larger one
-_CONTROL: Final = 256
+#: Room for control messages: a stamp and the drop counter, or what the error queue tells.
+_CONTROL: Final = 64
+_NOTICE_CONTROL: Final = 256
 _CMSG_HEADER: Final = ctypes.sizeof(ctypes.c_size_t) + 8
 _CMSG_ALIGN: Final = ctypes.sizeof(ctypes.c_size_t)
 _CMSG = np.dtype([("len", np.uintp), ("level", np.int32), ("type", np.int32)])
@@ -102,11 +104,11 @@ _STAMP_END: Final = _CMSG_HEADER + 16
 class Arena:
     """Memory for up to `count` packets: headers, addresses, bytes, control messages, and the pointers between."""
 
-    def __init__(self, count: int, width: int, *, receive: bool) -> None:
-        self.count, self.width = count, width
+    def __init__(self, count: int, width: int, *, control: int = 0) -> None:
+        self.count, self.width, self.room = count, width, control
         self.packets = np.zeros((count, width), np.uint8)
         self.names = np.zeros((count, _NAME), np.uint8)
-        self.control = np.zeros((count, _CONTROL if receive else 0), np.uint8)
+        self.control = np.zeros((count, control), np.uint8)
         self.vectors = np.zeros(count, np.dtype(_Iovec))
         self.headers = np.zeros(count, np.dtype(_Mmsghdr))
         rows = np.arange(count, dtype=np.uintp)
@@ -116,15 +118,23 @@ class Arena:
         messages["name"] = self.names.ctypes.data + rows * _NAME
         messages["iov"] = self.vectors.ctypes.data + rows * self.vectors.itemsize
         messages["iovlen"] = 1
-        if receive:
-            messages["control"] = self.control.ctypes.data + rows * _CONTROL
+        messages["control"] = self.control.ctypes.data + rows * control
         # Looked up once: NumPy makes `.ctypes.data` and field views anew at each mention.
         self.address = self.headers.ctypes.data
         self.stride = self.headers.itemsize
         self.namelens = messages["namelen"]
         self.controllens = messages["controllen"]
         self.lengths = self.headers["len"]
-        self.flags = messages["flags"]
+
+    @classmethod
+    def inbox(cls, count: int, width: int) -> Self:
+        """For packets that arrive."""
+        return cls(count, width, control=_CONTROL)
+
+    @classmethod
+    def notices(cls) -> Self:
+        """For the error queue: enough of each packet to tell which it was."""
+        return cls(64, 256, control=_NOTICE_CONTROL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +221,7 @@ class IcmpSocket:
 
     def _receive(self, arena: Arena, flags: int) -> int:
         arena.namelens[:] = _NAME
-        arena.controllens[:] = _CONTROL
+        arena.controllens[:] = arena.room
         got: int = _recvmmsg(self.fd, arena.address, arena.count, flags, 0)
         if got >= 0:
             return got
@@ -270,15 +280,15 @@ def stamps(arena: Arena, count: int) -> tuple[Ints, int]:
         return times, -1
     second = control[counted, _STAMP_END : _STAMP_END + _CMSG_HEADER].copy().view(_CMSG)[:, 0]
     counters = control[counted, _STAMP_END + _CMSG_HEADER :][:, :4].copy().view(np.uint32)[:, 0]
-    return times, int(counters[second["type"] == _SO_RXQ_OVFL].max(initial=-1))
+    return times, int(counters[second["type"] == _SO_RXQ_OVFL].astype(np.int64).max(initial=-1))
 
 
-def wait(sockets: Sequence[IcmpSocket], seconds: float) -> None:
-    """Sleep until a packet arrives on one of the sockets, or for `seconds`; a signal ends it early."""
+def wait(sockets: Sequence[IcmpSocket], seconds: float) -> bool:
+    """Sleep until a packet arrives on one of the sockets (True), or for `seconds`; a signal ends it early."""
     polled = (_Pollfd * max(1, len(sockets)))(*[_Pollfd(s.fd, 1, 0) for s in sockets])
     whole = max(0, int(seconds * 1e9))
     limit = _Timespec(whole // 1_000_000_000, whole % 1_000_000_000)
-    _ppoll(ctypes.addressof(polled), len(sockets), ctypes.byref(limit), 0)
+    return bool(_ppoll(ctypes.addressof(polled), len(sockets), ctypes.byref(limit), 0) > 0)
 
 
 def socket_address(address: str) -> bytes:

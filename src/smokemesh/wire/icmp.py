@@ -86,24 +86,25 @@ def read(packets: Bytes, lengths: Ints, family: int, ip_header: bool) -> Receive
     """
     start = np.zeros(len(packets), np.int64)
     if ip_header:
-        start[:] = (packets[:, 0] & 0x0F).astype(np.int64) * 4
+        start[:] = (packets[:, 0] & 0x0F) * np.uint8(4)
         lengths = np.where((packets[:, 0] >> 4 == 4) & (start >= 20), lengths, 0)
-    whole = lengths >= start + HEADER
-    kind = np.where(whole, _u16(packets, start, whole), -1)
-    reply = kind >> 8 == ECHO_REPLY[family]
-    error = _any_of(kind >> 8, ERRORS[family])
-    where = start
+    words = np.ascontiguousarray(_columns(packets, start, HEADER)).view(">u2").astype(np.int64)
+    words[lengths < start + HEADER] = -1
+    kind, id_, sequence = words[:, 0], words[:, 2], words[:, 3]
+    type_ = kind >> 8
+    reply = type_ == ECHO_REPLY[family]
+    error = np.zeros(len(packets), bool)
     quoted = quoted_to = np.zeros(len(packets), np.int64)
-    if error.any():
-        quoted, quoted_to = _find_quoted(packets, lengths, start + HEADER, error, family)
-        error &= quoted > 0
-        where = np.where(error, quoted, start)
-    known = reply | error
-    return Received(
-        reply=reply, error=error, kind=kind, start=start, quoted=quoted, quoted_to=quoted_to,
-        id=np.where(known, _u16(packets, where + 4, known), -1),
-        sequence=np.where(known, _u16(packets, where + 6, known), -1),
-    )  # fmt: skip
+    if not reply.all():
+        at = np.flatnonzero(_any_of(type_, ERRORS[family]))
+        quoted, quoted_to = np.zeros((2, len(packets)), np.int64)
+        quoted[at], quoted_to[at] = _find_quoted(packets[at], lengths[at], start[at] + HEADER, family)
+        error = quoted > 0
+        inner = np.ascontiguousarray(_columns(packets, quoted, HEADER)).view(">u2")
+        id_, sequence = np.where(error, inner[:, 2], id_), np.where(error, inner[:, 3], sequence)
+        other = ~(reply | error)
+        id_[other] = sequence[other] = -1
+    return Received(reply, error, kind, id_, sequence, start, quoted, quoted_to)
 
 
 def intact(packets: Bytes, lengths: Ints, start: Ints, common: Bytes, numbers: Ints, *, summed: bool) -> Mask:
@@ -143,26 +144,22 @@ def quotes(packets: Bytes, lengths: Ints, quoted: Ints, common: Bytes, numbers: 
     return np.asarray(((body == expected) | (np.arange(MARK) >= counted[:, np.newaxis])).all(axis=1))
 
 
-def _find_quoted(packets: Bytes, lengths: Ints, at: Ints, error: Mask, family: int) -> tuple[Ints, Ints]:
-    """Where the ICMP header of the quoted echo request and its destination address are; 0 where there is none."""
-    at = np.where(error, at, 0)
+def _find_quoted(packets: Bytes, lengths: Ints, at: Ints, family: int) -> tuple[Ints, Ints]:
+    """Where the ICMP header of the echo request an error quotes and its destination are; 0 where it quotes none."""
+    version = _u8(packets, at) >> 4 == family
     if family == 4:
-        header = (_u8(packets, at, error) & 0x0F) * 4
-        good = error & (_u8(packets, at, error) >> 4 == 4) & (header >= 20)
-        protocol, to = _u8(packets, at + 9, good), at + 16
+        header = (_u8(packets, at) & 0x0F) * 4
         # A later fragment holds no ICMP header; the offset is the low 13 bits (RFC 791).
-        good &= _u16(packets, at + 6, good) & 0x1FFF == 0
-        inner = at + header
+        good = (header >= 20) & ((_u8(packets, at + 6) & 0x1F) << 8 | _u8(packets, at + 7) == 0)
+        protocol, to, inner = _u8(packets, at + 9), at + 16, at + header
     else:
-        good = error & (_u8(packets, at, error) >> 4 == 6)
-        protocol, to = _u8(packets, at + 6, good), at + 24
-        inner = at + 40
-        fragment = good & (protocol == _FRAGMENT_HEADER)
-        protocol = np.where(fragment, _u8(packets, inner, fragment), protocol)
-        good &= ~fragment | (_u16(packets, inner + 2, fragment) & 0xFFF8 == 0)
+        protocol, to, inner = _u8(packets, at + 6), at + 24, at + 40
+        fragment = protocol == _FRAGMENT_HEADER
+        good = ~fragment | (_u8(packets, inner + 2) << 8 | _u8(packets, inner + 3) & 0xF8 == 0)
+        protocol = np.where(fragment, _u8(packets, inner), protocol)
         inner = inner + 8 * fragment
-    good &= (protocol == _PROTOCOL[family]) & (lengths >= inner + HEADER)
-    good &= _u8(packets, inner, good) == ECHO_REQUEST[family]
+    good &= version & (protocol == _PROTOCOL[family]) & (lengths >= inner + HEADER)
+    good &= _u8(packets, inner) == ECHO_REQUEST[family]
     return np.where(good, inner, 0), np.where(good, to, 0)
 
 
@@ -177,15 +174,9 @@ def _as_bytes(numbers: Ints) -> Bytes:
     return numbers.astype("<i8").view(np.uint8).reshape(-1, 8)
 
 
-def _u8(packets: Bytes, at: Ints, where: Mask) -> Ints:
-    """The byte at `at` of each row; 0 where not asked for or outside the row."""
-    inside = where & (at < packets.shape[1])
-    found = packets[np.arange(len(packets)), np.where(inside, at, 0)].astype(np.int64)
-    return np.where(inside, found, 0)
-
-
-def _u16(packets: Bytes, at: Ints, where: Mask) -> Ints:
-    return _u8(packets, at, where) << 8 | _u8(packets, at + 1, where)
+def _u8(packets: Bytes, at: Ints) -> Ints:
+    """The byte at `at` of each row; 0 outside the row."""
+    return _columns(packets, at, 1)[:, 0].astype(np.int64)
 
 
 def _columns(packets: Bytes, start: Ints, count: int) -> Bytes:
