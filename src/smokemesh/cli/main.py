@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any, Final, NoReturn
 
 import click
@@ -53,7 +54,7 @@ class LazyGroup(click.Group):
     """A click group whose commands are imported when they are used and whose errors are one line."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
+        return [name for name, entry in COMMANDS.items() if find_spec(entry.module)]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         entry = COMMANDS.get(cmd_name)
@@ -72,7 +73,7 @@ class LazyGroup(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl([(name, entry.help) for name, entry in COMMANDS.items()])
+            formatter.write_dl([(name, COMMANDS[name].help) for name in self.list_commands(ctx)])
 
     def main(  # type: ignore[override]  # click spells out options nobody here uses
         self, args: Sequence[str] | None = None, prog_name: str | None = None, **extra: Any
@@ -204,6 +205,7 @@ def _discard_stdout() -> None:
 
 
 @click.group(
+    name="smokemesh",
     cls=LazyGroup,
     context_settings={"auto_envvar_prefix": PREFIX, "help_option_names": ["-h", "--help"], "show_default": True},
     epilog="Every option can be set by an environment variable: SMOKEMESH_<COMMAND>_<OPTION>.",
