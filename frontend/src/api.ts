@@ -1,0 +1,113 @@
+/** The questions pages ask, and the answers as /api/v1 gives them. Times are Unix seconds, RTTs seconds. */
+
+import { data } from "./data";
+
+export type Column = readonly (number | null)[];
+
+export interface Summary {
+  readonly median_average: number | null;
+  readonly median_most: number | null;
+  readonly median_least: number | null;
+  readonly median_now: number | null;
+  readonly loss_average: number | null;
+  readonly loss_most: number | null;
+  readonly loss_least: number | null;
+  readonly loss_now: number | null;
+  readonly mean: number | null;
+  readonly deviation: number | null;
+  readonly rtt_least: number | null;
+  readonly rtt_most: number | null;
+  readonly jitter: number | null;
+  readonly sent: number;
+  readonly received: number;
+  readonly late: number;
+  readonly duplicates: number;
+  readonly reordered: number;
+  readonly errors: number;
+  readonly rounds: number;
+}
+
+export interface Series {
+  readonly target: string;
+  readonly agent: string;
+  readonly title: string;
+  readonly color: string;
+  readonly level: string;
+  readonly step: number;
+  readonly pings: number;
+  /** Where the vertical axis should end, seconds. */
+  readonly upper: number;
+  readonly time: readonly number[];
+  readonly sent: readonly number[];
+  readonly received: readonly number[];
+  readonly late: readonly number[];
+  readonly duplicates: readonly number[];
+  readonly reordered: readonly number[];
+  readonly errors: readonly number[];
+  readonly flags: readonly number[];
+  readonly rounds: readonly number[];
+  readonly median: Column;
+  readonly mean: Column;
+  readonly deviation: Column;
+  readonly jitter: Column;
+  readonly bands: readonly Column[];
+  readonly summary: Summary;
+}
+
+export interface SeriesReply {
+  readonly begin: number;
+  readonly end: number;
+  readonly now: number;
+  readonly quantiles: readonly number[];
+  readonly series: readonly Series[];
+}
+
+export interface TreeNode {
+  readonly path: string;
+  readonly menu: string;
+  readonly title: string;
+  readonly host: string;
+  readonly state: State;
+  readonly parent: boolean;
+  readonly children: readonly TreeNode[];
+}
+
+export type State = "ok" | "loss" | "silent" | "down";
+
+export interface Question {
+  readonly targets: readonly string[];
+  readonly agents?: readonly string[];
+  readonly from: string;
+  readonly to: string;
+  readonly points: number;
+  readonly smoke: boolean;
+}
+
+/** Parameters of a question, for the API and for downloads. */
+export function parameters(question: Question): URLSearchParams {
+  const result = new URLSearchParams();
+  for (const path of question.targets) result.append("target", path);
+  for (const agent of question.agents ?? []) result.append("agent", agent);
+  result.set("begin", question.from);
+  result.set("end", question.to);
+  result.set("points", String(question.points));
+  if (!question.smoke) result.set("smoke", "false");
+  return result;
+}
+
+async function ask<T>(path: string, signal?: AbortSignal): Promise<T> {
+  const answer = await fetch(`/api/v1/${path}`, {
+    headers: { Accept: "application/json", "Accept-Language": data.lang },
+    ...(signal ? { signal } : {}),
+  });
+  const body: unknown = await answer.json().catch(() => null);
+  if (answer.ok) return body as T;
+  const message = (body as { message?: string } | null)?.message;
+  throw new Error(message ?? `${answer.status} ${answer.statusText}`);
+}
+
+export const series = (question: Question, signal?: AbortSignal): Promise<SeriesReply> =>
+  ask<SeriesReply>(`series?${parameters(question).toString()}`, signal);
+
+export const tree = (under: string, depth: number): Promise<TreeNode> =>
+  ask<TreeNode>(`tree?${new URLSearchParams({ under, depth: String(depth) }).toString()}`);

@@ -1,0 +1,458 @@
+/** One smoke graph on a canvas: uPlot's axes, scales and cursor, our painting. */
+
+import uPlot from "uplot";
+import type { Series, SeriesReply } from "./api";
+import { data } from "./data";
+import { axisDurations, axisTimes } from "./format";
+import { agentColor, blocks, colors, gaps, hatching, lossClass, lossColor, type Block, type Colors } from "./paint";
+import { Tip } from "./tip";
+
+export type Scale = "auto" | "max" | "log";
+
+export interface ChartOptions {
+  readonly height: number;
+  /** No axes, no cursor. */
+  readonly mini?: boolean;
+  readonly onZoom?: (begin: number, end: number) => void;
+  readonly onZoomOut?: (center?: number) => void;
+  readonly onMove?: (share: number) => void;
+}
+
+const FONT = '11px system-ui, -apple-system, "Segoe UI", Roboto, "PingFang SC", "Microsoft YaHei", sans-serif';
+
+export class SmokeChart {
+  private plot: uPlot | null = null;
+  private reply: SeriesReply | null = null;
+  private shown: readonly Series[] = [];
+  private places: readonly number[] = [];
+  private scale: Scale = "auto";
+  private limits: [number, number] = [0, 1];
+  private colors: Colors = colors();
+  private tip: Tip | null = null;
+  private width = 0;
+
+  constructor(
+    readonly element: HTMLElement,
+    private readonly options: ChartOptions,
+  ) {
+    new ResizeObserver(() => this.resize()).observe(element);
+    if (!options.mini) this.listen();
+  }
+
+  /** Show these series of a reply; `places` are the agents' numbers, for their colours. */
+  show(
+    reply: SeriesReply,
+    shown: readonly Series[],
+    places: readonly number[],
+    scale: Scale,
+    limits?: [number, number],
+  ): void {
+    this.reply = reply;
+    this.shown = shown;
+    this.places = places;
+    const remade = this.plot !== null && (scale === "log") !== (this.scale === "log");
+    this.scale = scale;
+    this.limits = limits ?? verticalLimits(shown, scale);
+    if (!this.plot || remade) this.make();
+    else {
+      this.plot.setData(this.columns(), false);
+      this.plot.setScale("x", { min: reply.begin, max: reply.end });
+      this.plot.setScale("y", { min: this.limits[0], max: this.limits[1] });
+      this.tip?.refresh(this.shown, this.places);
+    }
+  }
+
+  /** Paint again, in the colours of the theme of now. */
+  repaint(): void {
+    this.colors = colors();
+    if (this.plot) this.make();
+  }
+
+  private columns(): uPlot.AlignedData {
+    const first = this.shown[0];
+    return first ? [first.time as number[], first.median as (number | null)[]] : [[], []];
+  }
+
+  private resize(): void {
+    const width = Math.floor(this.element.clientWidth);
+    if (width === this.width || width < 40) return;
+    this.width = width;
+    if (this.plot) this.plot.setSize({ width, height: this.options.height });
+    else if (this.reply) this.make();
+  }
+
+  private make(): void {
+    this.width = Math.floor(this.element.clientWidth);
+    if (this.width < 40) return;
+    this.tip?.remove();
+    this.plot?.destroy();
+    this.plot = new uPlot(this.plotOptions(), this.columns(), this.element);
+    if (!this.options.mini) {
+      this.tip = new Tip(this.plot.over, this.element);
+      this.tip.refresh(this.shown, this.places);
+    }
+  }
+
+  private plotOptions(): uPlot.Options {
+    const mini = this.options.mini ?? false;
+    const axis = { stroke: this.colors.soft, font: FONT, grid: { stroke: this.colors.grid, width: 1 } };
+    const ticks = { stroke: this.colors.grid, width: 1, size: 5 };
+    return {
+      width: this.width,
+      height: this.options.height,
+      padding: mini ? [2, 0, 0, 0] : [8, 8, 0, 0],
+      legend: { show: false },
+      scales: {
+        x: { time: true, auto: false, range: () => [this.reply?.begin ?? 0, this.reply?.end ?? 1] },
+        y: { auto: false, distr: this.scale === "log" ? 3 : 1, range: () => this.limits },
+      },
+      axes: mini
+        ? [{ show: false }, { show: false }]
+        : [
+            { ...axis, ticks, space: 62, size: 38, values: (_, splits, __, ___, step) => axisTimes(splits, step) },
+            { ...axis, ticks, space: 34, size: 62, values: (_, splits) => axisDurations(splits) },
+          ],
+      series: [{}, { show: true, stroke: "transparent", paths: () => null, points: { show: false } }],
+      cursor: mini ? { show: false } : this.cursorOptions(),
+      hooks: {
+        drawClear: [(u) => this.paintGround(u)],
+        draw: [(u) => this.paintLines(u)],
+        setSelect: [(u) => this.selected(u)],
+        setCursor: [(u) => this.pointed(u)],
+      },
+    };
+  }
+
+  private cursorOptions(): uPlot.Cursor {
+    return {
+      y: false,
+      points: { show: false },
+      drag: { x: true, y: false, setScale: false, dist: 5 },
+      bind: {
+        dblclick: () => (event) => {
+          const time = this.plot?.posToVal(event.offsetX, "x");
+          this.options.onZoomOut?.(time);
+          return null;
+        },
+      },
+    };
+  }
+
+  private selected(u: uPlot): void {
+    if (u.select.width < 5) return;
+    const begin = u.posToVal(u.select.left, "x");
+    const end = u.posToVal(u.select.left + u.select.width, "x");
+    u.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
+    this.options.onZoom?.(begin, end);
+  }
+
+  private pointed(u: uPlot): void {
+    const left = u.cursor.left ?? -1;
+    if (left < 0) this.tip?.hide();
+    else this.tip?.show(left, u.posToVal(left, "x"));
+  }
+
+  // ------------------------------------------------------------ painting
+
+  private paintGround(u: uPlot): void {
+    const { ctx } = u;
+    const { left, top, width, height } = u.bbox;
+    ctx.save();
+    ctx.beginPath();
+    ctx.rect(left, top, width, height);
+    ctx.clip();
+    this.paintGaps(u);
+    const single = this.shown.length === 1;
+    for (const series of this.shown) if (single) this.paintSmoke(u, series);
+    if (!single) this.shown.forEach((series, k) => this.paintRibbon(u, series, k));
+    this.paintOutages(u);
+    ctx.restore();
+  }
+
+  /** Hatched where no agent measured. */
+  private paintGaps(u: uPlot): void {
+    const reply = this.reply;
+    if (!reply) return;
+    const { ctx } = u;
+    const { top, height } = u.bbox;
+    const found = this.shown.map((series) => gaps(series, reply.begin, reply.end, reply.now));
+    ctx.fillStyle = hatching(ctx, this.colors, devicePixelRatio);
+    for (const gap of common(found)) {
+      const from = Math.round(u.valToPos(gap.begin, "x", true));
+      const to = Math.round(u.valToPos(gap.end, "x", true));
+      ctx.fillRect(from, top, Math.max(1, to - from), height);
+    }
+  }
+
+  private paintSmoke(u: uPlot, series: Series): void {
+    const { ctx } = u;
+    const y = this.heights(u);
+    const all = blocks(u, series);
+    data.palette.layers.forEach(([low, high], layer) => {
+      const under = series.bands[low];
+      const over = series.bands[high];
+      if (!under || !over) return;
+      const path = new Path2D();
+      for (const { point, left, width } of all) {
+        const a = under[point];
+        const b = over[point];
+        if (a == null || b == null) continue;
+        const high = y(b);
+        path.rect(left, high, width, Math.max(0, y(a) - high));
+      }
+      ctx.fillStyle = this.colors.smoke[layer] ?? "#888";
+      ctx.fill(path);
+    });
+  }
+
+  /** With several agents: the middle 80 % of each, in its colour. */
+  private paintRibbon(u: uPlot, series: Series, k: number): void {
+    const { ctx } = u;
+    const y = this.heights(u);
+    const under = series.bands[2];
+    const over = series.bands[18];
+    if (!under || !over) return;
+    const path = new Path2D();
+    for (const { point, left, width } of blocks(u, series)) {
+      const a = under[point];
+      const b = over[point];
+      if (a != null && b != null) path.rect(left, y(b), width, Math.max(1, y(a) - y(b)));
+    }
+    ctx.globalAlpha = 0.2;
+    ctx.fillStyle = this.agent(series, k);
+    ctx.fill(path);
+    ctx.globalAlpha = 1;
+  }
+
+  /** Full height, where every agent shown that measured lost every ping. */
+  private paintOutages(u: uPlot): void {
+    const { ctx } = u;
+    const { top, height } = u.bbox;
+    const edge = Math.round(3 * devicePixelRatio);
+    const [first, ...others] = this.shown;
+    if (!first) return;
+    for (const { point, left, width } of blocks(u, first)) {
+      if (!isDown(first, point)) continue;
+      const begin = first.time[point] ?? 0;
+      if (others.some((other) => answersAt(other, begin + first.step / 2))) continue;
+      ctx.fillStyle = this.colors.down;
+      ctx.fillRect(left, top, width, height);
+      ctx.fillStyle = this.colors.downEdge;
+      ctx.fillRect(left, top, width, edge);
+    }
+  }
+
+  private paintLines(u: uPlot): void {
+    const { ctx } = u;
+    const { left, top, width, height } = u.bbox;
+    ctx.save();
+    ctx.beginPath();
+    ctx.rect(left, top, width, height);
+    ctx.clip();
+    const single = this.shown.length === 1;
+    this.shown.forEach((series, k) => {
+      const all = blocks(u, series);
+      this.paintStairs(u, series, all, single ? this.colors.ink : this.agent(series, k), single ? 0.5 : 1);
+      this.paintMedian(u, series, all, single);
+      this.paintOver(u, series, all);
+      this.paintRug(u, series, all, single ? 0 : k, single ? 1 : this.shown.length);
+    });
+    ctx.restore();
+  }
+
+  /** The line through the medians, in steps; it breaks where nothing was answered or measured. */
+  private paintStairs(u: uPlot, series: Series, all: readonly Block[], color: string, alpha: number): void {
+    const { ctx } = u;
+    const y = this.heights(u);
+    const path = new Path2D();
+    let pen = NaN;
+    for (const { point, left, width } of all) {
+      const median = series.median[point];
+      if (median == null) {
+        pen = NaN;
+        continue;
+      }
+      const height = y(median);
+      if (Math.abs(pen - left) <= 1) path.lineTo(left, height);
+      else path.moveTo(left, height);
+      pen = left + width;
+      path.lineTo(pen, height);
+    }
+    ctx.globalAlpha = alpha;
+    ctx.strokeStyle = color;
+    ctx.lineWidth = (alpha < 1 ? 1 : 1.6) * devicePixelRatio;
+    ctx.stroke(path);
+    ctx.globalAlpha = 1;
+  }
+
+  /** The median of each point as a bar in the colour of its loss. */
+  private paintMedian(u: uPlot, series: Series, all: readonly Block[], single: boolean): void {
+    const y = this.heights(u);
+    const thick = Math.round((this.options.mini ? 2 : 3) * devicePixelRatio);
+    const paths = data.palette.loss.map(() => new Path2D());
+    for (const { point, left, width } of all) {
+      const median = series.median[point];
+      const kind = lossClass(series.sent[point] ?? 0, series.received[point] ?? 0);
+      if (median == null || kind < 0 || (!single && kind === 0)) continue;
+      const wide = Math.max(width, kind > 0 ? thick : 1);
+      paths[kind]?.rect(left - (wide - width) / 2, Math.round(y(median) - thick / 2), wide, thick);
+    }
+    paths.forEach((path, kind) => {
+      u.ctx.fillStyle = lossColor(kind);
+      u.ctx.fill(path);
+    });
+  }
+
+  /** A mark at the top edge for each median that is higher than the scale. */
+  private paintOver(u: uPlot, series: Series, all: readonly Block[]): void {
+    const { ctx } = u;
+    const { top } = u.bbox;
+    const size = 4 * devicePixelRatio;
+    const path = new Path2D();
+    for (const { point, left, width } of all) {
+      const median = series.median[point];
+      if (median == null || median <= this.limits[1]) continue;
+      const middle = left + width / 2;
+      path.moveTo(middle - size, top + size * 1.6);
+      path.lineTo(middle, top + 1);
+      path.lineTo(middle + size, top + size * 1.6);
+      path.closePath();
+    }
+    ctx.fillStyle = this.colors.ink;
+    ctx.fill(path);
+  }
+
+  /** Along the bottom: every point that lost something, in the colour of its loss; one lane for each agent. */
+  private paintRug(u: uPlot, series: Series, all: readonly Block[], lane: number, lanes: number): void {
+    const { ctx } = u;
+    const thick = Math.round((this.options.mini ? 3 : 5) * devicePixelRatio);
+    const top = u.bbox.top + u.bbox.height - thick * (lanes - lane) - (lanes > 1 ? lanes - lane - 1 : 0);
+    for (const { point, left, width } of all) {
+      const kind = lossClass(series.sent[point] ?? 0, series.received[point] ?? 0);
+      if (kind <= 0) continue;
+      ctx.fillStyle = isDown(series, point) ? this.colors.downEdge : lossColor(kind);
+      ctx.fillRect(left, top, Math.max(width, Math.round(devicePixelRatio * 1.5)), thick);
+    }
+  }
+
+  private heights(u: uPlot): (value: number) => number {
+    const least = this.scale === "log" ? this.limits[0] : -Infinity;
+    // Far above the canvas is as good as just above it, and painters dislike huge numbers.
+    return (value) => Math.max(-1e4, u.valToPos(Math.max(value, least), "y", true));
+  }
+
+  private agent(series: Series, k: number): string {
+    return agentColor(series.color, this.places[k] ?? k);
+  }
+
+  // ------------------------------------------------------------ keys
+
+  private listen(): void {
+    this.element.addEventListener("keydown", (event) => {
+      if (event.ctrlKey || event.metaKey || event.altKey) return;
+      if (this.press(event)) event.preventDefault();
+    });
+    this.element.addEventListener("blur", () => this.tip?.hide());
+  }
+
+  private press(event: KeyboardEvent): boolean {
+    const left = event.key === "ArrowLeft";
+    if (left || event.key === "ArrowRight") {
+      if (event.shiftKey) this.options.onMove?.(left ? -0.5 : 0.5);
+      else this.step(left ? -1 : 1);
+      return true;
+    }
+    switch (event.key) {
+      case "+":
+      case "=":
+        this.zoomIn();
+        return true;
+      case "-":
+      case "Backspace":
+        this.options.onZoomOut?.();
+        return true;
+      case "Home":
+      case "End":
+        this.step(event.key === "Home" ? -Infinity : Infinity);
+        return true;
+      case "Escape":
+        this.tip?.hide();
+        return true;
+      default:
+        return false;
+    }
+  }
+
+  private step(by: number): void {
+    const series = this.shown[0];
+    if (!series || !this.plot || series.time.length === 0) return;
+    const now = this.tip?.time ?? Infinity;
+    const at = pointAt(series, now) ?? series.time.length - (by < 0 ? 0 : 1);
+    const next = Math.max(0, Math.min(series.time.length - 1, at + by));
+    const time = (series.time[next] ?? 0) + series.step / 2;
+    this.tip?.show(this.plot.valToPos(time, "x"), time, true);
+  }
+
+  private zoomIn(): void {
+    const reply = this.reply;
+    if (!reply) return;
+    const middle = this.tip?.time ?? (reply.begin + reply.end) / 2;
+    const quarter = (reply.end - reply.begin) / 4;
+    if (quarter >= 5) this.options.onZoom?.(middle - quarter, middle + quarter);
+  }
+}
+
+/** Number of the point that holds a moment, or null. */
+export function pointAt(series: Series, time: number): number | null {
+  let low = 0;
+  let high = series.time.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((series.time[middle] ?? 0) <= time) low = middle + 1;
+    else high = middle;
+  }
+  const found = low - 1;
+  return found >= 0 && time < (series.time[found] ?? 0) + series.step * 1.3 ? found : null;
+}
+
+function isDown(series: Series, k: number): boolean {
+  return (series.sent[k] ?? 0) > 0 && series.received[k] === 0;
+}
+
+function answersAt(series: Series, time: number): boolean {
+  const k = pointAt(series, time);
+  return k !== null && (series.received[k] ?? 0) > 0;
+}
+
+/** The parts that all lists of gaps share. */
+function common(lists: readonly (readonly { begin: number; end: number }[])[]): { begin: number; end: number }[] {
+  const [first, ...others] = lists;
+  let result = [...(first ?? [])];
+  for (const other of others) {
+    result = result.flatMap((a) =>
+      other
+        .map((b) => ({ begin: Math.max(a.begin, b.begin), end: Math.min(a.end, b.end) }))
+        .filter((gap) => gap.begin < gap.end),
+    );
+  }
+  return result;
+}
+
+/** Where the vertical axis begins and ends so that all series fit as the scale says. */
+export function verticalLimits(shown: readonly Series[], scale: Scale): [number, number] {
+  const known = (column: readonly (number | null)[] | undefined): number[] =>
+    (column ?? []).filter((value): value is number => value !== null);
+  const greatest = (place: number): number =>
+    shown.reduce((most, series) => known(series.bands[place] ?? series.median).reduce((a, b) => Math.max(a, b), most), 0);
+  if (scale === "auto") {
+    const heard = shown.filter((series) => series.summary.received > 0);
+    return [0, heard.reduce((most, series) => Math.max(most, series.upper), 0) || 0.001];
+  }
+  const most = greatest(20) * 1.05 || 0.001;
+  if (scale === "max") return [0, most];
+  const least = shown.reduce(
+    (low, series) => known(series.bands[0] ?? series.median).reduce((a, b) => Math.min(a, b), low),
+    Infinity,
+  );
+  return [Number.isFinite(least) ? Math.max(1e-7, least * 0.8) : most / 1000, Math.max(most, least * 1.5)];
+}

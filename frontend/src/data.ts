@@ -1,0 +1,39 @@
+/** What the server wrote into the page: texts, colours, and what the page is about. */
+
+export interface AgentInfo {
+  readonly name: string;
+  readonly title: string;
+  readonly color: string;
+}
+
+export interface Palette {
+  /** Greatest loss, colour, label; from no loss to total loss. */
+  readonly loss: readonly (readonly [number, string, string])[];
+  /** Lower band, upper band, grey; from the outermost to the innermost. */
+  readonly layers: readonly (readonly [number, number, number])[];
+}
+
+export interface PageData {
+  readonly page: "overview" | "target" | "agents" | "missing";
+  readonly texts: Readonly<Record<string, string>>;
+  readonly lang: string;
+  readonly palette: Palette;
+  /** Bit -> key of its text. */
+  readonly flags: Readonly<Record<string, string>>;
+  readonly ranges: readonly string[];
+  readonly classic: readonly string[];
+  readonly path?: string;
+  readonly title?: string;
+  readonly agents?: readonly AgentInfo[];
+  readonly step?: number;
+  readonly pings?: number;
+}
+
+const element = document.getElementById("data");
+export const data: PageData = JSON.parse(element?.textContent ?? "{}") as PageData;
+
+/** The text under a key in the page's language, with {names} filled in. */
+export function t(key: string, values: Readonly<Record<string, string | number>> = {}): string {
+  const text = data.texts[key] ?? key;
+  return text.replace(/\{(\w+)\}/g, (whole, name: string) => String(values[name] ?? whole));
+}

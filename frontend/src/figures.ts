@@ -1,0 +1,135 @@
+/** Under a graph: what its colours mean, and the figures of its range. */
+
+import type { Series } from "./api";
+import { data, t } from "./data";
+import { duration, percent, span } from "./format";
+import { agentColor, colors, hatching, lossColor } from "./paint";
+
+function patch(paint: (pen: CanvasRenderingContext2D) => void): HTMLCanvasElement {
+  const tile = document.createElement("canvas");
+  tile.width = 28;
+  tile.height = 18;
+  tile.style.width = "14px";
+  tile.style.height = "9px";
+  const pen = tile.getContext("2d");
+  if (pen) paint(pen);
+  return tile;
+}
+
+function item(tile: HTMLCanvasElement, text: string): HTMLElement {
+  const span = document.createElement("span");
+  span.append(tile, text);
+  return span;
+}
+
+/** What the colours mean. */
+export function legend(): HTMLElement {
+  const line = document.createElement("div");
+  line.className = "legend";
+  const tints = colors();
+  line.append(`${t("loss_color")}:`);
+  data.palette.loss.forEach(([, , label], place) => {
+    const last = place === data.palette.loss.length - 1;
+    const tile = patch((pen) => {
+      pen.fillStyle = last ? tints.down : lossColor(place);
+      pen.fillRect(0, 0, 28, 18);
+      if (!last) return;
+      pen.fillStyle = tints.downEdge;
+      pen.fillRect(0, 0, 28, 5);
+    });
+    line.append(item(tile, last ? t("legend_down") : label));
+  });
+  const empty = patch((pen) => {
+    pen.fillStyle = hatching(pen, tints, 1.5);
+    pen.fillRect(0, 0, 28, 18);
+  });
+  line.append(item(empty, t("legend_nodata")));
+  return line;
+}
+
+function cell(text: string, kind = ""): HTMLTableCellElement {
+  const td = document.createElement("td");
+  td.textContent = text;
+  td.className = kind;
+  return td;
+}
+
+function header(text: string, hint = ""): HTMLTableCellElement {
+  const th = document.createElement("th");
+  th.textContent = text;
+  if (hint) th.title = hint;
+  return th;
+}
+
+const lossKind = (share: number | null): string => (share === 1 ? "down" : share ? "lossy" : "");
+
+function rowOf(name: string, hint: string, cells: readonly HTMLElement[]): HTMLTableRowElement {
+  const row = document.createElement("tr");
+  const th = header(name, hint);
+  th.scope = "row";
+  row.append(th, ...cells);
+  const fill = document.createElement("td");
+  fill.className = "fill";
+  row.append(fill);
+  return row;
+}
+
+function rows(series: Series): HTMLTableRowElement[] {
+  const s = series.summary;
+  const median = [s.median_average, s.median_most, s.median_least, s.median_now].map((v) => cell(duration(v)));
+  const loss = [s.loss_average, s.loss_most, s.loss_least, s.loss_now].map((v) => cell(percent(v), lossKind(v)));
+  const deviation = cell(duration(s.deviation));
+  deviation.title = t("deviation_hint");
+  return [
+    rowOf(t("median"), t("median_hint"), [...median, deviation]),
+    rowOf(t("loss"), t("loss_hint"), [...loss, cell("")]),
+  ];
+}
+
+/** The figures of each series, and the counts of all pings. */
+export function figures(shown: readonly Series[], places: readonly number[]): HTMLElement {
+  const box = document.createElement("div");
+  const scroll = document.createElement("div");
+  scroll.className = "figures-scroll";
+  const table = document.createElement("table");
+  table.className = "figures";
+  table.setAttribute("aria-label", t("figures"));
+  const head = table.createTHead().insertRow();
+  head.append(header(""), ...["average", "most", "least", "now", "deviation"].map((key) => header(t(key))));
+  const body = table.createTBody();
+  shown.forEach((series, k) => {
+    if (shown.length > 1) body.append(agentRow(series, places[k] ?? k));
+    body.append(...rows(series));
+  });
+  scroll.append(table);
+  box.append(scroll, ...shown.map((series) => countsLine(series, shown.length > 1)));
+  return box;
+}
+
+function agentRow(series: Series, place: number): HTMLTableRowElement {
+  const row = document.createElement("tr");
+  row.className = "agent-row";
+  const th = document.createElement("th");
+  th.colSpan = 7;
+  const swatch = document.createElement("i");
+  swatch.className = "swatch";
+  swatch.style.background = agentColor(series.color, place);
+  th.append(swatch, series.title);
+  row.append(th);
+  return row;
+}
+
+function countsLine(series: Series, named: boolean): HTMLElement {
+  const s = series.summary;
+  const { sent, late, duplicates, reordered, errors } = s;
+  const line = document.createElement("p");
+  line.className = "counts-line";
+  const parts = [
+    t("pings_text", { sent, lost: sent - s.received, late, duplicates, reordered, errors }),
+    `${t("rtt_range")}: ${duration(s.rtt_least)} – ${duration(s.rtt_most)}`,
+    `${t("jitter")}: ${duration(s.jitter)}`,
+    t("resolution", { step: span(series.step) }),
+  ];
+  line.textContent = (named ? `${series.title}: ` : "") + parts.join(" · ");
+  return line;
+}
