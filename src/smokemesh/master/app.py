@@ -92,19 +92,10 @@ def run_master(settings: MasterSettings, data_dir: str, load: Load, inherited: s
 
 async def serve(master: Master, listener: socket.socket) -> None:
     """Serve on a listening socket until told to stop by a signal."""
-    config = uvicorn.Config(
-        create_app(master),
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=GRACE,
-        timeout_keep_alive=75,  # longer than agents and proxies keep an idle connection
-        lifespan="off",
-    )
-    server = _Server(config)
+    server = Server(master)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, server.leave, master)
+        loop.add_signal_handler(number, server.leave)
     loop.add_signal_handler(signal.SIGHUP, _reload_soon, master)
     host, port = listener.getsockname()[:2]
     log.info("listening: url=%s targets=%d", url_of(host, port), len(master.settings.targets))
@@ -112,19 +103,34 @@ async def serve(master: Master, listener: socket.socket) -> None:
     log.info("stopped")
 
 
-class _Server(uvicorn.Server):
-    """Uvicorn, with signals that end the process with status 0 instead of being raised again."""
+class Server(uvicorn.Server):
+    """Uvicorn serving a master; `leave` ends it, and its process with status 0."""
+
+    def __init__(self, master: Master) -> None:
+        self._master = master
+        super().__init__(
+            uvicorn.Config(
+                create_app(master),
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                timeout_graceful_shutdown=GRACE,
+                timeout_keep_alive=75,  # longer than agents and proxies keep an idle connection
+                lifespan="off",
+            )
+        )
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
+        """Signals are ours: uvicorn would raise them again after it stopped."""
         yield
 
-    def leave(self, master: Master) -> None:
+    def leave(self) -> None:
         """Stop; the second time at once."""
         log.info("stopping")
         self.force_exit = self.should_exit
         self.should_exit = True
-        master.stop()
+        self._master.stop()
 
 
 def _reload_soon(master: Master) -> None:
