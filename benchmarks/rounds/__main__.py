@@ -53,7 +53,7 @@ def _configure(directory: Path, hosts: list[str], step: int, pings: int) -> tupl
     """Write the two configurations and the secret; returns both files and the master's address."""
     address = f"127.0.0.1:{free_port()}"
     secret = directory / "secret"
-    secret.write_text("a secret of a benchmark\n")
+    secret.write_text("secret-of-a-benchmark\n")
     secret.chmod(0o600)
     master = directory / "smokemesh.yaml"
     lines = [
