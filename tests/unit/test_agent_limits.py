@@ -3,7 +3,7 @@
 import pytest
 
 from smokemesh.agent.limits import Gatekeeper, Pacer, parse_address, prefix
-from smokemesh.agent.plan import make_plan
+from smokemesh.agent.plan import Plan, make_plan
 from smokemesh.errors import ConfigError
 from smokemesh.model.assignment import Assignment, Task, task_id
 from smokemesh.model.probe import Probe
@@ -146,7 +146,7 @@ def _task(host: str, addresses: str = "first") -> Task:
     return Task(id=task_id(f"/{host}", "ping"), target=f"/{host}", host=host, probe="ping", addresses=addresses)
 
 
-def _plan(*tasks: Task, limits: Limits | None = None):  # type: ignore[no-untyped-def]
+def _plan(*tasks: Task, limits: Limits | None = None) -> Plan:
     assignment = Assignment(version="1", agent="boomer", tasks=tasks, probes={"ping": PING})
     return make_plan(
         assignment, "boomer", limits or Limits(), lambda name, family: literal(name, family) or NAMES.get(name)
@@ -155,30 +155,31 @@ def _plan(*tasks: Task, limits: Limits | None = None):  # type: ignore[no-untype
 
 def test_a_plan_has_a_row_for_each_task_with_its_address() -> None:
     plan = _plan(_task("198.51.100.1"), _task("one.example"), _task("unknown.example"))
-    assert [row.address for row in plan.rows] == ["198.51.100.1", "192.0.2.1", ""]
-    assert [row.task for row in plan.rows] == plan.timetable.task.tolist()
+    assert plan.addresses == ["198.51.100.1", "192.0.2.1", ""]
+    assert plan.timetable.task.tolist() == [plan.row(i).task for i in range(3)]
     assert plan.problems == {}
 
 
 def test_a_name_that_does_not_resolve_is_that_tasks_error_alone() -> None:
     plan = _plan(_task("gone.example"), _task("one.example"))
-    assert [row.error for row in plan.rows] == [ERROR_RESOLVE + NXDOMAIN, 0]
+    assert [plan.row(i).error for i in range(2)] == [ERROR_RESOLVE + NXDOMAIN, 0]
     assert plan.problems == {"/gone.example": "gone.example does not exist (NXDOMAIN)"}
 
 
 def test_the_last_good_address_is_measured_while_the_name_fails() -> None:
     plan = _plan(_task("flaky.example"))
-    assert (plan.rows[0].address, plan.rows[0].error) == ("192.0.2.9", 0)
+    assert (plan.row(0).address, plan.row(0).error) == ("192.0.2.9", 0)
     assert "no name server answered" in plan.problems["/flaky.example"]
 
 
 def test_all_addresses_of_a_name_become_rows_of_their_own() -> None:
     plan = _plan(_task("many.example", "all"), _task("one.example"))
     expected = [task_id("/many.example", "ping", a) for a in ("192.0.2.1", "192.0.2.2", "2001:db8::2")]
-    assert [row.task for row in plan.rows] == [*expected, task_id("/one.example", "ping")]
-    assert [row.shared for row in plan.rows] == [True, False, False, True]
+    assert plan.timetable.task.tolist() == [*expected, task_id("/one.example", "ping")]
+    assert plan.shared == {0, 3}
 
 
 def test_limits_apply_to_what_a_name_resolves_to() -> None:
     plan = _plan(_task("evil.example"))
-    assert plan.rows[0].refusal == plan.problems["/evil.example"] == "224.0.0.5 is in 224.0.0.0/4 (limits.deny)"
+    assert plan.row(0).refused
+    assert plan.problems["/evil.example"] == "224.0.0.5 is in 224.0.0.0/4 (limits.deny)"

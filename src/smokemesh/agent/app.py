@@ -16,6 +16,7 @@ from typing import IO, Final
 from smokemesh.agent import saved, weight
 from smokemesh.agent.channel import Channel, Identity
 from smokemesh.agent.health import HealthReporter
+from smokemesh.agent.packed import PackedAssignment
 from smokemesh.agent.plan import make_plan
 from smokemesh.agent.prober import Prober
 from smokemesh.agent.spool import Spool
@@ -69,7 +70,7 @@ class AgentProgram:
         self._prober = Prober(settings.limits, self._spool.append, make_engine)
         self._reporter = HealthReporter(self._prober, self._spool)
         self._resolver = Resolver(self._replan.set)
-        self._assignment: Assignment | None = None
+        self._assignment: PackedAssignment | None = None
         self._confirmed = 0.0
         self._expired = False
         self._restore()
@@ -142,7 +143,7 @@ class AgentProgram:
         """Measure on from the saved assignment until a master gives another."""
         found = saved.load(self._saved, self._settings.name)
         if found is not None:
-            self._assignment, self._confirmed = found
+            self._assignment, self._confirmed = PackedAssignment.of(found[0]), found[1]
             log.info("saved assignment used: version=%s tasks=%d", found[0].version, len(found[0].tasks))
             self._replan.set()
 
@@ -158,7 +159,7 @@ class AgentProgram:
             log.warning("assignment not saved: file=%s error=%r", self._saved, error.strerror)
             if assignment is None:
                 return
-        self._assignment = assignment
+        self._assignment = PackedAssignment.of(assignment)
         self._adopt_intervals()
         log.info("assignment received: version=%s tasks=%d", assignment.version, len(assignment.tasks))
         self._replan.set()
@@ -174,10 +175,11 @@ class AgentProgram:
         while not stop.is_set():
             self._replan.wait()
             self._replan.clear()
-            assignment = self._assignment
-            if stop.is_set() or assignment is None:
+            packed = self._assignment
+            if stop.is_set() or packed is None:
                 continue
-            problems = self._plan(assignment, problems)
+            problems = self._plan(packed.unpack(), problems)
+            weight.give_back()
             stop.wait(PLAN_INTERVAL)
 
     def _plan(self, assignment: Assignment, known: dict[str, str]) -> dict[str, str]:
@@ -187,7 +189,6 @@ class AgentProgram:
         limits = self._settings.limits
         plan = make_plan(assignment, self._settings.name, limits, self._resolver.lookup)
         self._prober.offer(plan, limits)
-        weight.give_back()
         fresh = {target: why for target, why in plan.problems.items() if known.get(target) != why}
         for target, why in list(fresh.items())[:20]:
             log.warning("target not measured as asked: target=%s reason=%r", target, why)

@@ -7,7 +7,7 @@ import secrets
 import threading
 import time
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -144,8 +144,8 @@ class Channel:
         except WireError:
             reply = ErrorReply(code="", message=f"HTTP {status}")
         message = f"{self.base}: {reply.message}"
-        skew = _skew(headers)
-        if status in (401, 403) and abs(skew) > TOLERATED_SKEW:
+        skew = _skew(headers) if status in (401, 403) else 0.0
+        if abs(skew) > TOLERATED_SKEW:
             message += f" (this host's clock is {abs(skew):.0f} s {'ahead' if skew > 0 else 'behind'} of the master's)"
         return Refused(message, status, reply.code, _seconds(headers.get("retry-after", "")))
 
@@ -189,9 +189,10 @@ def _explain(error: pycurl.error, url: str) -> str:
 def _skew(headers: dict[str, str]) -> float:
     """Seconds our clock is ahead of the Date of an answer; 0 when it has none."""
     try:
-        return time.time() - parsedate_to_datetime(headers["date"]).timestamp()
-    except (KeyError, ValueError, TypeError):
+        shown = datetime.strptime(headers["date"], "%a, %d %b %Y %H:%M:%S GMT").replace(tzinfo=UTC)
+    except (KeyError, ValueError):
         return 0.0
+    return time.time() - shown.timestamp()
 
 
 def _seconds(text: str) -> float:

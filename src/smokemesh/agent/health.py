@@ -37,7 +37,7 @@ class HealthReporter:
             cpu=(cpu - self._cpu) / span,
             rss=resident_bytes(),
             assignment=plan.version if plan else "",
-            tasks=len(plan.rows) if plan else 0,
+            tasks=len(plan) if plan else 0,
             pings_per_second=(sent - self._sent) / span,
             rounds=tally.rounds,
             overruns=self._prober.overruns,

@@ -1,13 +1,17 @@
 """The assignment made ready to run: a row for each task with its address, its rhythm and why it may not be measured.
 
 Made by the planner thread, so that the prober only swaps arrays. Names stand for their addresses of the moment; a task
-with `addresses: all` becomes a row for each address, numbered `task_id(target, probe, address)`.
+with `addresses: all` becomes a row for each address, numbered `task_id(target, probe, address)`. Columns, not objects:
+ten thousand tasks must weigh little.
 """
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from smokemesh.agent.limits import Gatekeeper
 from smokemesh.agent.schedule import Timetable
@@ -40,64 +44,99 @@ class Row:
     """One line of a plan."""
 
     task: int
-    target: str
     probe: Probe
     #: Literal address, "" while the name is not resolved.
-    address: str = ""
-    #: Why the safety limits refuse it, "" when they do not.
-    refusal: str = ""
+    address: str
+    #: The safety limits refuse it.
+    refused: bool
     #: `RoundBatch.error` of a round without an address; 0 while the name is looked up for the first time.
-    error: int = 0
+    error: int
     #: Other rows measure the same address.
-    shared: bool = False
+    shared: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Plan:
-    """What to measure. `rows[i]` belongs to row `i` of the timetable."""
+    """What to measure. Row `i` belongs to row `i` of the timetable."""
 
     version: str
-    rows: tuple[Row, ...]
-    timetable: Timetable
-    #: One line for each task that is refused or does not resolve.
+    addresses: list[str] = field(default_factory=list)
+    probes: list[Probe] = field(default_factory=list)
+    #: Rows the safety limits refuse.
+    refused: set[int] = field(default_factory=set)
+    #: Rows without an address, and the error their rounds carry.
+    errors: dict[int, int] = field(default_factory=dict)
+    #: Rows whose address other rows measure too.
+    shared: set[int] = field(default_factory=set)
+    #: Path of a target -> why it is refused or does not resolve.
     problems: dict[str, str] = field(default_factory=dict)
+    timetable: Timetable = field(default_factory=lambda: Timetable.of("", ()))
+
+    def __len__(self) -> int:
+        return len(self.addresses)
+
+    def row(self, i: int) -> Row:
+        """Row `i`."""
+        return Row(
+            task=int(self.timetable.task[i]),
+            probe=self.probes[i],
+            address=self.addresses[i],
+            refused=i in self.refused,
+            error=self.errors.get(i, 0),
+            shared=i in self.shared,
+        )
+
+    def of_kind(self, kind: str) -> NDArray[np.intp]:
+        """The rows an engine runs."""
+        return np.array([i for i, probe in enumerate(self.probes) if probe.kind == kind], np.intp)
 
 
 def make_plan(assignment: Assignment, agent: str, limits: Limits, lookup: Lookup) -> Plan:
     """The plan for an assignment, with names as they resolve now."""
-    gatekeeper, problems = Gatekeeper(limits), dict[str, str]()
-    rows: dict[int, Row] = {}
+    planner = _Planner(Plan(assignment.version), Gatekeeper(limits), lookup)
     for task in assignment.tasks:
-        for row in _rows(task, assignment.probes[task.probe], gatekeeper, lookup, problems):
-            rows.setdefault(row.task, row)
-    measured = _mark_shared(list(rows.values()))
-    timetable = Timetable.of(agent, [(row.task, row.probe) for row in measured])
-    return Plan(assignment.version, tuple(measured), timetable, problems)
+        planner.add(task, assignment.probes[task.probe])
+    plan = planner.plan
+    times = Counter(address for address in plan.addresses if address)
+    plan.shared = {i for i, address in enumerate(plan.addresses) if times[address] > 1}
+    plan.timetable = Timetable.of(agent, list(zip(planner.tasks, plan.probes, strict=True)))
+    return plan
 
 
-def _rows(task: Task, probe: Probe, gatekeeper: Gatekeeper, lookup: Lookup, problems: dict[str, str]) -> list[Row]:
-    refusal = gatekeeper.refuse_task(probe)
-    if refusal:
-        problems[task.target] = refusal
-        return [Row(task.id, task.target, probe, refusal=refusal)]
-    every = task.addresses == "all"
-    answer = lookup(task.host, probe.family)
-    if answer is None:
-        return [Row(task.id, task.target, probe)]
-    if answer.error:
-        problems[task.target] = answer.error
-    if not answer.addresses:
-        return [Row(task.id, task.target, probe, error=ERROR_RESOLVE + answer.error_code)]
-    rows = []
-    for address in answer.addresses[: MOST_ADDRESSES if every else 1]:
-        number = task_id(task.target, task.probe, address) if every else task.id
-        refusal = gatekeeper.refuse_address(address, probe, task.target)
+class _Planner:
+    """Puts tasks into a plan one by one."""
+
+    def __init__(self, plan: Plan, gatekeeper: Gatekeeper, lookup: Lookup) -> None:
+        self.plan, self._gatekeeper, self._lookup = plan, gatekeeper, lookup
+        #: Task numbers in the order of the rows; a number is given one row only.
+        self.tasks: dict[int, None] = {}
+
+    def add(self, task: Task, probe: Probe) -> None:
+        """The rows of one task."""
+        if refusal := self._gatekeeper.refuse_task(probe):
+            self._put(task.id, probe, "", task.target, refusal)
+            return
+        answer = self._lookup(task.host, probe.family)
+        if answer is not None and answer.error:
+            self.plan.problems[task.target] = answer.error
+        if answer is None or not answer.addresses:
+            self._put(task.id, probe, "", task.target, error=ERROR_RESOLVE + answer.error_code if answer else 0)
+            return
+        every = task.addresses == "all"
+        for address in answer.addresses[: MOST_ADDRESSES if every else 1]:
+            number = task_id(task.target, task.probe, address) if every else task.id
+            refusal = self._gatekeeper.refuse_address(address, probe, task.target)
+            self._put(number, probe, address, task.target, refusal)
+
+    def _put(self, task: int, probe: Probe, address: str, target: str, refusal: str = "", error: int = 0) -> None:
+        if task in self.tasks:
+            return
+        self.tasks[task] = None
+        row = len(self.plan.addresses)
+        self.plan.addresses.append(address)
+        self.plan.probes.append(probe)
         if refusal:
-            problems[task.target] = refusal
-        rows.append(Row(number, task.target, probe, address, refusal))
-    return rows
-
-
-def _mark_shared(rows: list[Row]) -> list[Row]:
-    times = Counter(row.address for row in rows if row.address)
-    return [replace(row, shared=True) if times[row.address] > 1 else row for row in rows]
+            self.plan.refused.add(row)
+            self.plan.problems[target] = refusal
+        if error:
+            self.plan.errors[row] = error

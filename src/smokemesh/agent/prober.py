@@ -21,7 +21,7 @@ from smokemesh.model.rounds import Flag, RoundBatch
 from smokemesh.probes.engine import Engine, EngineCounters, RoundRequest
 from smokemesh.settings.shape import Limits
 
-TICK: Final = 0.025
+TICK: Final = 0.05
 #: A tick that took longer than this many seconds is logged: the host stood still, or is overloaded.
 STALL: Final = 1.0
 #: A wall clock that moved this many seconds against the monotonic one was set.
@@ -217,7 +217,7 @@ class Prober:
         left_out: list[int] = []
         unresolved: list[tuple[Row, int]] = []
         for index, begin, at in zip(due.rows.tolist(), due.time.tolist(), due.at.tolist(), strict=True):
-            row = self._plan.rows[index]
+            row = self._plan.row(index)
             start = self._pace(row, at)
             if start is None:
                 left_out.append(index)
@@ -237,7 +237,7 @@ class Prober:
 
     def _pace(self, row: Row, at: float) -> float | None:
         """When the round begins, None when it must not or cannot."""
-        if row.refusal:
+        if row.refused:
             self.tally.refused += 1
             return None
         if not row.address:
@@ -289,8 +289,8 @@ class Prober:
         """Count what the engine took with it, throw it away and go on."""
         self.tally.engine_failures += 1
         if slot.engine is not None:
-            rows = [] if self._plan is None else [i for i, r in enumerate(self._plan.rows) if r.probe.kind == slot.kind]
-            self.tally.engine_lost += self._schedule.forget_running(np.array(rows, np.intp))
+            rows = self._plan.of_kind(slot.kind) if self._plan else np.zeros(0, np.intp)
+            self.tally.engine_lost += self._schedule.forget_running(rows)
         try:
             slot.drop(self._clocks().mono)
         except Exception as worse:  # noqa: BLE001

@@ -64,7 +64,9 @@ def read_records(path: Path, after: int, last: int) -> Iterator[tuple[int, Entry
 
 def _read(db: sqlite3.Connection, number: int) -> Entry | None:
     try:
-        row = db.execute("SELECT oldest, rounds, checksum, data FROM record WHERE sequence = ?", (number,)).fetchone()
+        row = db.execute(
+            "SELECT oldest, rounds, checksum, CAST(data AS BLOB) FROM record WHERE sequence = ?", (number,)
+        ).fetchone()
         if row is None or checksum(number, row[3]) != row[2]:
             return None
         return Entry(int(row[0]), int(row[1]), row[3])

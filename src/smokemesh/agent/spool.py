@@ -36,6 +36,8 @@ MOST_WAITING: Final = 8 * 2**20
 DISK_RETRY: Final = 2.0
 #: The age bound is looked at this often, seconds.
 TRIM_INTERVAL: Final = 10.0
+#: That rounds are dropped is said this often, seconds.
+TELL_INTERVAL: Final = 60.0
 
 log = logging.getLogger("smokemesh.spool")
 T = TypeVar("T")
@@ -74,9 +76,10 @@ class Spool:
         #: Acknowledged, and dropped or damaged, but not written down yet.
         self._acknowledged: dict[str, int] = {}
         self._dropped = self._damaged = 0
-        self._retry_at = self._trim_at = 0.0
+        self._retry_at = self._trim_at = self._tell_at = 0.0
         #: What is wrong with the disk now, "" for nothing.
         self.trouble = ""
+        self._closed = False
         self._file: SpoolFile | None = None
         self._open()
 
@@ -101,7 +104,7 @@ class Spool:
             trim = now >= self._trim_at
             if not (self._waiting or self._acknowledged or self._dropped or self._damaged or trim):
                 return True
-            if not self._attempt(self._write, default=False):
+            if not self._attempt(self._write, default=False, writes=True):
                 return self._keep_newest()
             if trim:
                 self._trim_at = now + TRIM_INTERVAL
@@ -163,6 +166,7 @@ class Spool:
         """Write what is left and close the file."""
         with self._lock:
             self.flush(last=True)
+            self._closed = True
             if self._file is not None:
                 self._file.close()
 
@@ -198,15 +202,18 @@ class Spool:
             damaged=self._damaged,
         )
         passed = file.dropped_rounds - before - self._dropped
-        if passed:
-            log.warning("spool bounds passed: dropped_rounds=%d total=%d", passed, file.dropped_rounds)
+        if passed and time.monotonic() >= self._tell_at:
+            self._tell_at = time.monotonic() + TELL_INTERVAL
+            log.warning("spool is full or too old, oldest rounds go: total_dropped_rounds=%d", file.dropped_rounds)
         self._waiting.clear()
         self._acknowledged.clear()
         self._dropped = self._damaged = 0
         return True
 
-    def _attempt(self, work: Callable[[SpoolFile], T], *, default: T) -> T:
+    def _attempt(self, work: Callable[[SpoolFile], T], *, default: T, writes: bool = False) -> T:
         """Work on the file. What the disk refuses is tried again later, a damaged file is replaced."""
+        if self._closed:  # a thread that did not end in time still asks: it gets nothing
+            return default
         try:
             if self._file is None:
                 self._reopen()
@@ -221,7 +228,7 @@ class Spool:
         except OSError as error:
             self._refused(error)
             return default
-        if self.trouble:
+        if writes and self.trouble:
             log.info("spool works again")
             self.trouble, self._retry_at = "", 0.0
         return done

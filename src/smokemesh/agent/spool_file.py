@@ -75,7 +75,9 @@ def checksum(sequence: int, data: bytes) -> int:
 
 def is_damage(error: sqlite3.Error) -> bool:
     """Whether the file itself is broken, rather than the disk full, locked or gone."""
-    return error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+    # Errors without a code come from Python's side: a value that is not what its column holds.
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
+    return code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 class SpoolFile:
@@ -253,7 +255,8 @@ class SpoolFile:
     def _read(self, first: int, last: int) -> dict[int, bytes]:
         """The records of a range that are whole; damaged ones are deleted and counted."""
         rows = self._db.execute(
-            "SELECT sequence, rounds, checksum, data FROM record WHERE sequence BETWEEN ? AND ?", (first, last)
+            "SELECT sequence, rounds, checksum, CAST(data AS BLOB) FROM record WHERE sequence BETWEEN ? AND ?",
+            (first, last),
         ).fetchall()
         damaged = [(n, rounds) for n, rounds, check, data in rows if checksum(n, data) != check]
         if damaged:
@@ -288,7 +291,7 @@ class SpoolFile:
 
     def shrink(self) -> None:
         """Give pages freed by a backlog that was sent back to the file system."""
-        self._db.execute("PRAGMA incremental_vacuum(512)").fetchall()
+        self._db.executescript("PRAGMA incremental_vacuum(512)")  # execute() would take one step of it, one page
 
     def restore(self, records: Sequence[tuple[int, Entry]]) -> None:
         """Put back records under the numbers they had."""

@@ -1,5 +1,6 @@
 """`smokemesh agent`: the program that measures. Options by SmokePing's names and by ours, over those of a file."""
 
+import os
 import signal
 import threading
 from collections.abc import Callable
@@ -32,6 +33,8 @@ def command(config: str | None, pid_dir: str | None, logfile: str | None, **give
     """Measure what a master assigns, and deliver it."""
     from smokemesh.cli.logs import configure
 
+    # NumPy's linear algebra starts a thread for each core, which an agent never uses; it looks here when imported.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     settings = _settings(config, given)
     configure("info", logfile)
     stop, reread = threading.Event(), threading.Event()
@@ -115,8 +118,6 @@ def _reload(reread: threading.Event, load: "Callable[[], AgentSettings]") -> "Ag
 
 
 def _write_pid(folder: Path) -> Path:
-    import os
-
     path = folder / "smokemesh-agent.pid"
     try:
         path.write_text(f"{os.getpid()}\n")
