@@ -125,8 +125,10 @@ def intact(packets: Bytes, lengths: Ints, start: Ints, common: Bytes, numbers: I
 
 def numbers_of(packets: Bytes, start: Ints, common: Bytes) -> Ints:
     """The number of the ping each reply claims to answer; -1 where the cookie is not ours or there was no room."""
+    if len(common) < MARK:
+        return np.full(len(packets), -1)
     body = _columns(packets, start, HEADER + MARK)
-    ours = (body[:, HEADER : HEADER + COOKIE] == common[:COOKIE]).all(axis=1) & (len(common) >= MARK)
+    ours = (body[:, HEADER : HEADER + COOKIE] == common[:COOKIE]).all(axis=1)
     found = np.ascontiguousarray(body[:, HEADER + COOKIE :]).view("<i8")[:, 0]
     return np.where(ours, found, -1)
 
