@@ -47,9 +47,9 @@ def test_a_doubled_round_and_a_rollup_that_differs_are_found(tmp_path: Path) -> 
     store.insert("a", _batch(1), "t/1")
     store.insert("a", _batch(1), "another token")
     store.close()
-    clients = Clients(dsn, 1)
+    clients = Clients(dsn, readers=1, writers=0)
     clients.enter_database()
-    with clients.borrow() as client:
+    with clients.reading() as client:
         client.command("INSERT INTO rollups (bin, task, agent, time, rounds) VALUES (3600, 1, 'a', now(), 1)")
     clients.close()
     found = audit(dsn)

@@ -46,10 +46,10 @@ class RoundAudit:
 
 def audit(dsn: str) -> RoundAudit:
     """Read the whole store behind a DSN: `chdb:///path` or `clickhouse://host/db`."""
-    clients = Clients(dsn, 1)
+    clients = Clients(dsn, readers=1, writers=0)
     clients.enter_database()
     try:
-        with clients.borrow() as client:
+        with clients.reading() as client:
             columns = [list(column) for column in client.query(_sql("tasks", "raw")).result_columns] or [[]] * 9
             levels = {level: client.query(_sql("level", level)).result_rows for level in LEVELS}
             flags = {Flag(1 << bit): count for bit, count in client.query(_sql("flags", "raw")).result_rows if count}

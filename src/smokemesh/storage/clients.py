@@ -10,10 +10,10 @@ import os
 import queue
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any, Final
-from urllib.parse import unquote, urlsplit
+from typing import Any, Final, TypeAlias
+from urllib.parse import quote, unquote, urlsplit
 
 import clickhouse_connect
 from clickhouse_connect.driver.client import Client
@@ -35,36 +35,37 @@ _ENGINE: Final = {
 #: What every statement runs with.
 _SETTINGS: Final = {
     "max_threads": 2,
-    "max_memory_usage": 2 * 2**30,
+    "max_memory_usage": 2**30,
     "output_format_arrow_string_as_string": 1,
     "output_format_arrow_low_cardinality_as_dictionary": 1,
     "output_format_arrow_compression_method": "none",
 }
 _LOCK: Final = "smokemesh.lock"
+#: Memory the engine may keep for reuse before it is told to give it back.
+_SLACK: Final = 96 * 2**20
+_Pool: TypeAlias = "queue.LifoQueue[Client]"
 _libc: Final = ctypes.CDLL(None, use_errno=True)
 
 
 class Clients:
-    """A few connections to one database."""
+    """Connections to one database: some for reading and some for inserting, so that neither waits for the other."""
 
-    def __init__(self, dsn: str, size: int) -> None:
+    def __init__(self, dsn: str, *, readers: int, writers: int) -> None:
         self.dsn = dsn
         self._lock: int | None = None
-        options: dict[str, Any] = {"settings": dict(_SETTINGS)}
-        if (path := embedded_path(dsn)) is not None:
-            self.database = "smokemesh"
+        path = embedded_path(dsn)
+        self.database = "smokemesh" if path else unquote(urlsplit(dsn).path.strip("/")) or "smokemesh"
+        if path is not None:
             self._lock = _take(path)
             take_back_lost_inserts(path)
-            options |= {"dsn": f"chdb://{path}", "chdb_options": _ENGINE}
-        else:
-            self.database = unquote(urlsplit(dsn).path.strip("/")) or "smokemesh"
-            options |= {"dsn": dsn, "database": "__default__", "autogenerate_session_id": False}
-        self._options = options
-        self._free: queue.LifoQueue[Client] = queue.LifoQueue()
+        self._options = _options(dsn, path)
+        self._readers: _Pool = queue.LifoQueue()
+        self._writers: _Pool = queue.LifoQueue()
         self._all: list[Client] = []
+        self._purged = 0
         try:
-            for _ in range(size):
-                self._open()
+            for pool in [self._readers] * readers + [self._writers] * writers:
+                pool.put(self._open())
         except StoreError:
             self.close()
             raise
@@ -74,21 +75,24 @@ class Clients:
         for client in self._all:
             client.database = self.database
 
-    @contextmanager
-    def borrow(self) -> Iterator[Client]:
-        """A connection for the time of the block; waits for a free one."""
-        client = self._free.get()
-        try:
-            with translated(self.dsn):
-                yield client
-        finally:
-            self._free.put(client)
+    def reading(self) -> AbstractContextManager[Client]:
+        """A connection for questions, for the time of the block; waits for a free one."""
+        return self._borrow(self._readers)
+
+    def writing(self) -> AbstractContextManager[Client]:
+        """A connection for inserts and changes of tables, for the time of the block; waits for a free one."""
+        return self._borrow(self._writers)
 
     def settle(self) -> None:
         """Have all that was inserted on disk, so that not even a power cut undoes it. A server sees to that itself."""
-        if self._lock is not None:
-            with translated(self.dsn):
-                _syncfs(self._lock)
+        if self._lock is None:
+            return
+        with translated(self.dsn):
+            _syncfs(self._lock)
+        if _resident() > self._purged + _SLACK:
+            with self.writing() as client:
+                client.command("SYSTEM JEMALLOC PURGE")
+            self._purged = _resident()
 
     def close(self) -> None:
         """Wait for what runs, then let go of the database."""
@@ -99,11 +103,34 @@ class Clients:
             os.close(self._lock)
             self._lock = None
 
-    def _open(self) -> None:
+    def _open(self) -> Client:
         with translated(self.dsn):
             client = clickhouse_connect.get_client(**self._options)
         self._all.append(client)
-        self._free.put(client)
+        return client
+
+    @contextmanager
+    def _borrow(self, pool: _Pool) -> Iterator[Client]:
+        client = pool.get()
+        try:
+            with translated(self.dsn):
+                yield client
+        finally:
+            pool.put(client)
+
+
+def _options(dsn: str, path: Path | None) -> dict[str, Any]:
+    """How to open a connection."""
+    if path is None:
+        return {"dsn": dsn, "settings": dict(_SETTINGS), "database": "__default__", "autogenerate_session_id": False}
+    # Read once, when the engine's library is loaded: give memory back soon, and keep it in few arenas.
+    os.environ.setdefault("JE_MALLOC_CONF", "dirty_decay_ms:500,muzzy_decay_ms:0,narenas:2")
+    return {"dsn": f"chdb://{quote(str(path))}", "settings": dict(_SETTINGS), "chdb_options": _ENGINE}
+
+
+def _resident() -> int:
+    """Bytes of memory this process has."""
+    return int(Path("/proc/self/statm").read_text("ascii").split()[1]) * os.sysconf("SC_PAGESIZE")
 
 
 @contextmanager

@@ -56,7 +56,7 @@ class ClickHouseRounds:
 
     def __init__(self, dsn: str, retention: Retention, cluster: str = "") -> None:
         self._retention = retention
-        self._clients = Clients(dsn, _READERS + _WRITERS)
+        self._clients = Clients(dsn, readers=_READERS, writers=_WRITERS)
         self._schema = Schema(self._clients.database, retention, cluster)
         try:
             self._prepare()
@@ -70,7 +70,7 @@ class ClickHouseRounds:
             part = _slice(batch, start, start + PIECE)
             settings = _INSERT | {"insert_deduplication_token": f"{token}/{piece}"}
             data = arrows.write(agent, part)
-            with self._clients.borrow() as client:
+            with self._clients.writing() as client:
                 client.raw_insert(RAW, insert_block=data, fmt="Arrow", settings=settings)
         self._clients.settle()
 
@@ -118,10 +118,10 @@ class ClickHouseRounds:
 
     def _prepare(self) -> None:
         """Make what is missing, and give each table the retention now wanted."""
-        with self._clients.borrow() as client:
+        with self._clients.writing() as client:
             client.command(self._schema.create_database())
         self._clients.enter_database()
-        with self._clients.borrow() as client:
+        with self._clients.writing() as client:
             for statement in self._schema.create():
                 client.command(statement)
             definition = statements("schema")["definition"].template
@@ -145,7 +145,7 @@ class ClickHouseRounds:
         sql = statements("questions")[name].substitute(
             table=quoted(table), quantiles=_QUANTILES, accuracy=ACCURACY, parts=self._schema.parts
         )
-        with self._clients.borrow() as client:
+        with self._clients.reading() as client:
             return arrows.read(client.raw_query(sql, parameters=values, fmt="Arrow"))
 
 

@@ -82,6 +82,7 @@ class Schema:
             table=quoted(self.local(table)),
             source=quoted(self.local(RAW)),
             bins=list(BINS.values()),
+            finest=min(BINS.values()),
             accuracy=ACCURACY,
             on_cluster=self._on_cluster,
         )

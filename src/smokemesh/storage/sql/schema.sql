@@ -85,46 +85,62 @@ TTL $ttl
 SETTINGS $settings
 
 -- name: rounds_to_rollups
--- What a round adds is computed once, then counted in its bin of every level. The sketch counts nanoseconds:
--- ClickHouse cuts logarithms off toward zero, so below 1 it puts a value one bucket too high (seen in 26.9).
+-- Every RTT is looked at once, for its bin of the finest level; those bins then add up to the coarser ones.
+-- The sketch counts nanoseconds: ClickHouse cuts logarithms off toward zero, so below 1 it puts a value one
+-- bucket too high (seen in 26.9).
 CREATE MATERIALIZED VIEW IF NOT EXISTS $view $on_cluster TO $table AS
 SELECT
     bin,
-    r.task AS task,
-    r.agent AS agent,
-    toDateTime(intDiv(r.second, bin) * bin, 'UTC') AS time,
-    count() AS rounds,
-    sum(r.sent) AS sent,
-    sum(r.received) AS received,
-    sum(r.late) AS late,
-    sum(r.duplicates) AS duplicates,
-    sum(r.reordered) AS reordered,
-    sum(r.corrupted) AS corrupted,
-    sum(r.errors) AS errors,
-    groupBitOr(r.flags) AS flags,
-    min(r.least) AS least,
-    max(r.greatest) AS greatest,
-    sum(r.total) AS total,
-    sum(r.squares) AS squares,
-    sum(r.jitter_total) AS jitter_total,
-    sum(r.jitter_pairs) AS jitter_pairs,
-    quantilesDDArrayState($accuracy, 0.5)(r.nanoseconds) AS sketch
+    f.task AS task,
+    f.agent AS agent,
+    toDateTime(intDiv(f.second, bin) * bin, 'UTC') AS time,
+    sum(f.rounds) AS rounds,
+    sum(f.sent) AS sent,
+    sum(f.received) AS received,
+    sum(f.late) AS late,
+    sum(f.duplicates) AS duplicates,
+    sum(f.reordered) AS reordered,
+    sum(f.corrupted) AS corrupted,
+    sum(f.errors) AS errors,
+    groupBitOr(f.flags) AS flags,
+    min(f.least) AS least,
+    max(f.greatest) AS greatest,
+    sum(f.total) AS total,
+    sum(f.squares) AS squares,
+    sum(f.jitter_total) AS jitter_total,
+    sum(f.jitter_pairs) AS jitter_pairs,
+    quantilesDDArrayMergeState($accuracy, 0.5)(f.sketch) AS sketch
 FROM
 (
-    WITH arrayFilter(x -> NOT isNaN(x), arrayMap((a, b) -> abs(a - b), arrayPopFront(rtts), arrayPopBack(rtts))) AS steps
+    WITH
+        arrayFilter(x -> NOT isNaN(x), r.rtts) AS answered,
+        arrayFilter(
+            x -> NOT isNaN(x),
+            arrayMap((a, b) -> abs(a - b), arrayPopFront(r.rtts), arrayPopBack(r.rtts))
+        ) AS steps
     SELECT
-        task, agent, sent, received, late, duplicates, reordered, corrupted, errors, flags,
-        toUnixTimestamp(toDateTime(time)) AS second,
-        arrayFilter(x -> NOT isNaN(x), rtts) AS answered,
-        arrayMap(x -> toFloat32(x * 1e9), answered) AS nanoseconds,
-        if(empty(answered), inf, arrayMin(answered)) AS least,
-        if(empty(answered), -inf, arrayMax(answered)) AS greatest,
-        arraySum(answered) AS total,
-        arraySum(x -> toFloat64(x) * x, answered) AS squares,
-        arraySum(steps) AS jitter_total,
-        length(steps) AS jitter_pairs
-    FROM $source
-) AS r
+        r.task AS task,
+        r.agent AS agent,
+        intDiv(toUnixTimestamp(toDateTime(r.time)), $finest) * $finest AS second,
+        count() AS rounds,
+        sum(r.sent) AS sent,
+        sum(r.received) AS received,
+        sum(r.late) AS late,
+        sum(r.duplicates) AS duplicates,
+        sum(r.reordered) AS reordered,
+        sum(r.corrupted) AS corrupted,
+        sum(r.errors) AS errors,
+        groupBitOr(r.flags) AS flags,
+        min(if(empty(answered), inf, arrayMin(answered))) AS least,
+        max(if(empty(answered), -inf, arrayMax(answered))) AS greatest,
+        sum(arraySum(answered)) AS total,
+        sum(arraySum(x -> toFloat64(x) * x, answered)) AS squares,
+        sum(arraySum(steps)) AS jitter_total,
+        sum(length(steps)) AS jitter_pairs,
+        quantilesDDArrayState($accuracy, 0.5)(arrayMap(x -> toFloat32(x * 1e9), answered)) AS sketch
+    FROM $source AS r
+    GROUP BY task, agent, second
+) AS f
 ARRAY JOIN $bins AS bin
 GROUP BY bin, task, agent, time
 
