@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -31,10 +32,9 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 @click.option("--logfile", metavar="FILE", help="Log to FILE instead of stderr.")
 def command(config: str | None, pid_dir: str | None, logfile: str | None, **given: Any) -> None:
     """Measure what a master assigns, and deliver it."""
+    _travel_light()
     from smokemesh.cli.logs import configure
 
-    # NumPy's linear algebra starts a thread for each core, which an agent never uses; it looks here when imported.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     settings = _settings(config, given)
     configure("info", logfile)
     stop, reread = threading.Event(), threading.Event()
@@ -47,6 +47,16 @@ def command(config: str | None, pid_dir: str | None, logfile: str | None, **give
     finally:
         if pid_file is not None:
             pid_file.unlink(missing_ok=True)
+
+
+def _travel_light() -> None:
+    """Leave out what an agent never uses; to be called before anything large is imported."""
+    # NumPy's linear algebra starts a thread for each core; it looks here when it is imported.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    # hashlib loads OpenSSL, 4 MB, for the few small digests of an agent: the hashes built into Python do as well.
+    # TLS is libcurl's, which brings its own. A name bound to None is how Python says "as if not installed".
+    if "hashlib" not in sys.modules:
+        sys.modules["_hashlib"] = None  # type: ignore[assignment]
 
 
 def _settings(config: str | None, given: dict[str, Any]) -> "AgentSettings":

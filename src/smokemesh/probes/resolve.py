@@ -70,8 +70,9 @@ class Resolver:
         *,
         resolv_conf: Path = Path("/etc/resolv.conf"),
         hosts: Path = Path("/etc/hosts"),
+        port: int = 53,
     ) -> None:
-        self._changed, self._resolv_conf = changed, resolv_conf
+        self._changed, self._resolv_conf, self._port = changed, resolv_conf, port
         self._hosts = HostsFile(hosts)
         self._entries: dict[Question, _Entry] = {}
         #: (due, question), soonest first; an item that disagrees with its entry is out of date.
@@ -142,6 +143,7 @@ class Resolver:
 
         try:
             self._servers = dns.resolver.Resolver(str(self._resolv_conf))
+            self._servers.port = self._port
         except (dns.resolver.NoResolverConfiguration, OSError) as error:
             log.warning("no name server known: file=%s error=%r", self._resolv_conf, error)
 
