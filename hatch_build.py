@@ -83,7 +83,7 @@ def _version(node: str) -> tuple[int, ...]:
 def npm(*arguments: str) -> None:
     """Run npm in the front end's folder; raises its last words."""
     command, environment = node_commands()
-    done = subprocess.run(
+    done = subprocess.run(  # noqa: PLW1510
         [*command, *arguments],
         cwd=FRONTEND,
         env=environment,

@@ -327,11 +327,23 @@ export class SmokeChart {
     const { ctx } = u;
     const thick = Math.round((this.options.mini ? 3 : 5) * devicePixelRatio);
     const top = u.bbox.top + u.bbox.height - thick * (lanes - lane) - (lanes > 1 ? lanes - lane - 1 : 0);
+    if (lanes > 1) this.paintBare(u, series, top, thick);
     for (const { point, left, width } of all) {
       const kind = lossClass(series.sent[point] ?? 0, series.received[point] ?? 0);
       if (kind <= 0) continue;
       ctx.fillStyle = isDown(series, point) ? this.colors.downEdge : lossColor(kind);
       ctx.fillRect(left, top, Math.max(width, Math.round(devicePixelRatio * 1.5)), thick);
+    }
+  }
+
+  /** In the lane of one agent of several: hatched where it measured nothing. */
+  private paintBare(u: uPlot, series: Series, top: number, thick: number): void {
+    const reply = this.reply;
+    if (!reply) return;
+    u.ctx.fillStyle = hatching(u.ctx, this.colors, devicePixelRatio);
+    for (const gap of gaps(series, reply.begin, reply.end, reply.now)) {
+      const from = Math.round(u.valToPos(gap.begin, "x", true));
+      u.ctx.fillRect(from, top, Math.max(1, Math.round(u.valToPos(gap.end, "x", true)) - from), thick);
     }
   }
 

@@ -380,7 +380,7 @@ def _floats(column: np.ndarray) -> list[float]:
     return np.round(column, 9).tolist()
 
 
-def series_body(desk: Desk, target: Target, series: Series, with_smoke: bool) -> SeriesBody:
+def series_body(desk: Desk, target: Target, series: Series, end: int, with_smoke: bool) -> SeriesBody:
     """A series as the API tells it."""
     return SeriesBody(
         target=target.path,
@@ -405,7 +405,7 @@ def series_body(desk: Desk, target: Target, series: Series, with_smoke: bool) ->
         deviation=_floats(series.deviation),
         jitter=_floats(series.jitter),
         bands=_floats(series.bands.T) if with_smoke else [],  # type: ignore[arg-type]  # two-dimensional
-        summary=summarize(series),
+        summary=summarize(series, end),
     )
 
 
@@ -429,12 +429,13 @@ def get_series(
         raise UsageError(f"level {level!r}: must be one of {', '.join(LEVELS)}")
     pairs = choose_pairs(desk, target, agent)
     found = desk.series(pairs, span, check_points(points), level)
+    last = min(span.end, clock())
     return SeriesReply(
         begin=span.begin / ranges.NANO,
         end=span.end / ranges.NANO,
         now=clock() / ranges.NANO,
         quantiles=list(BANDS) if smoke else [],
-        series=[series_body(desk, of, one, smoke) for (of, _), one in zip(pairs, found, strict=True)],
+        series=[series_body(desk, of, one, last, smoke) for (of, _), one in zip(pairs, found, strict=True)],
     )
 
 
@@ -478,7 +479,7 @@ def _picture(desk: Desk, drawn: Drawn, theme: str, lang: str, zone: str, width: 
     lines = [
         svg.Line(
             series=one,
-            summary=summarize(one),
+            summary=summarize(one, min(drawn.span.end, clock())),
             title=desk.agent_title(one.agent),
             color=desk.agent_color(one.agent),
         )
@@ -641,7 +642,7 @@ def csv_response(text: str, name: str) -> Response[str]:
     """CSV as a download."""
     return Response(
         text,
-        media_type="text/csv; charset=utf-8",
+        media_type="text/csv",
         headers={"Content-Disposition": f"attachment; filename*=UTF-8''{quote(name)}"},
     )
 

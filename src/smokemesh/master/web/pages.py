@@ -43,11 +43,11 @@ HEADERS: Final = {
     "Cache-Control": "no-cache",
 }
 TYPES: Final = {
-    ".css": "text/css; charset=utf-8",
-    ".js": "text/javascript; charset=utf-8",
+    ".css": "text/css",
+    ".js": "text/javascript",
     ".map": "application/json",
     ".svg": "image/svg+xml",
-    ".txt": "text/plain; charset=utf-8",
+    ".txt": "text/plain",
 }
 
 
@@ -132,7 +132,7 @@ def render(
             **values,
         )
     )
-    response = Response(html, status_code=code, media_type="text/html; charset=utf-8", headers=HEADERS)
+    response = Response(html, status_code=code, media_type="text/html", headers=HEADERS)
     return response
 
 

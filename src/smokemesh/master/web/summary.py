@@ -13,7 +13,7 @@ from smokemesh.model.series import Series
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
-    """A range in a few numbers. "now" is the newest point, "most" and "least" are over the points."""
+    """A range in a few numbers. "most" and "least" are over the points; "now" is the newest, NaN when it is no news."""
 
     #: Mean of the points' medians, each weighted by its answered pings.
     median_average: float
@@ -42,8 +42,14 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     rounds: int
 
 
-def summarize(series: Series) -> Summary:
-    """The figures of a series."""
+#: A newest point this many steps and seconds before the end of the range says nothing of its end.
+STALE_STEPS, STALE_SECONDS = 3.0, 30.0
+
+
+def summarize(series: Series, end: int) -> Summary:
+    """The figures of a series that was asked up to `end` (or now, if that is earlier), nanoseconds UTC."""
+    limit = round((STALE_STEPS * series.step + STALE_SECONDS) * 1e9)
+    current = len(series) > 0 and end - int(series.time[-1]) <= limit
     received = series.received.astype(np.float64)
     median, loss = series.median, series.loss
     mean, deviation = _pooled(received, series.mean, series.deviation)
@@ -52,11 +58,11 @@ def summarize(series: Series) -> Summary:
         median_average=_weighted(median, received),
         median_most=_most(median),
         median_least=_least(median),
-        median_now=_last(median),
+        median_now=float(median[-1]) if current else math.nan,
         loss_average=(sent - answered) / sent if sent else math.nan,
         loss_most=_most(loss),
         loss_least=_least(loss),
-        loss_now=_last(loss),
+        loss_now=float(loss[-1]) if current else math.nan,
         mean=mean,
         deviation=deviation,
         rtt_least=_least(series.bands[:, 0]),
@@ -94,7 +100,3 @@ def _most(values: np.ndarray) -> float:
 
 def _least(values: np.ndarray) -> float:
     return float(np.nanmin(values)) if len(values) and not np.isnan(values).all() else math.nan
-
-
-def _last(values: np.ndarray) -> float:
-    return float(values[-1]) if len(values) else math.nan

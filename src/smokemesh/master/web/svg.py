@@ -305,6 +305,7 @@ def _lines(frame: _Frame) -> list[str]:
         parts += _medians(frame, line.series, single)
         parts += _over(frame, line.series)
         parts += _rug(frame, line.series, k, len(picture.lines))
+        parts += _bare(frame, line.series, k, len(picture.lines))
     return parts
 
 
@@ -365,6 +366,21 @@ def _rug(frame: _Frame, series: Series, lane: int, lanes: int) -> list[str]:
                 left[chosen], np.maximum(right, left + 2)[chosen], np.full(n, float(top)), np.full(n, top + 5.0)
             )
             parts.append(f'<path d="{boxes}" fill="{color}"/>')
+    return parts
+
+
+def _bare(frame: _Frame, series: Series, lane: int, lanes: int) -> list[str]:
+    """In the lane of one agent of several: where it measured nothing."""
+    picture = frame.picture
+    if lanes == 1:
+        return []
+    top = TOP + picture.height - 6 * (lanes - lane) + 1
+    parts = []
+    for first, last in gaps(series, picture.begin, picture.end, picture.now):
+        left, right = (float(frame.x(np.array(t))) for t in (first, last))
+        parts.append(
+            f'<rect x="{left:.0f}" y="{top}" width="{max(1.0, right - left):.0f}" height="5" fill="url(#none)"/>'
+        )
     return parts
 
 
