@@ -24,6 +24,7 @@ from smokemesh.agent.uplink import Uplink
 from smokemesh.errors import ConfigError, HostError
 from smokemesh.model.agent import Health
 from smokemesh.model.assignment import Assignment
+from smokemesh.probes.packetio import IcmpSocket, SocketOptions, allowed
 from smokemesh.probes.resolve import Resolver
 from smokemesh.probes.table import make_engine
 from smokemesh.settings.secrets import parse_secret, secret_problem
@@ -85,6 +86,7 @@ class AgentProgram:
 
     def start(self) -> None:
         """Begin to measure."""
+        _insist_on_sockets()
         self._prober.prepare("icmp")
         for name, work in {
             "prober": self._prober.run,
@@ -216,6 +218,12 @@ def read_secret(path: str) -> bytes:
         raise HostError(f"{path}: {error.strerror}; shared_secret must be a file this user can read") from error
     except ValueError as error:
         raise ConfigError(str(error)) from error
+
+
+def _insist_on_sockets() -> None:
+    """Raises HostError, with the cure, when this user may open no ICMP socket at all; one IP version is enough."""
+    if allowed(4) == allowed(6) == "none":
+        IcmpSocket.open(SocketOptions(family=4), 1, 1).close()
 
 
 def _only_master(settings: AgentSettings) -> str:
