@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -93,6 +93,13 @@ class Watched:
             self.cost.seen(*read_tree(self.process.pid))
         return self.cost
 
+    def check(self) -> None:
+        """Raise RuntimeError with the end of its log when it is no longer running."""
+        if self.process.poll() is not None:
+            raise RuntimeError(
+                f"{self.log.name}: ended with {self.process.returncode}:\n{self.log.read_text()[-2000:]}"
+            )
+
     def stop(self, patience: float = 30.0) -> int:
         """End it and wait; killed when it does not end in `patience` seconds. Returns its exit status."""
         self.read()
@@ -118,10 +125,11 @@ def running(argv: list[str], log: Path, **how: signal.Signals) -> Iterator[Watch
         program.stop()
 
 
-def wait_until_ready(url: str, patience: float = 60.0) -> None:
-    """Return when the address answers with success; raise TimeoutError when it does not in time."""
+def wait_until_ready(url: str, patience: float = 60.0, check: Callable[[], None] = lambda: None) -> None:
+    """Return when the address answers with success; raise TimeoutError when it does not in time, or what `check` raises."""
     deadline = time.monotonic() + patience
     while time.monotonic() < deadline:
+        check()
         with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=2) as answer:
             if answer.status == 200:
                 return

@@ -85,7 +85,7 @@ def _ours(directory: Path, hosts: list[str], step: int, pings: int, seconds: flo
     master_argv = smokemesh("master", "--config", str(config), "--data", str(data))
     agent_argv = smokemesh("agent", "--config", str(agent_config))
     with running(master_argv, directory / "master.log") as master:
-        wait_until_ready(f"http://{address}/-/ready")
+        wait_until_ready(f"http://{address}/-/ready", check=master.check)
         with running(agent_argv, directory / "agent.log") as agent:
             _sleep_watching([master, agent], step + 5.0)
             begun, at_master, at_agent = time.monotonic(), master.read().cpu, agent.read().cpu
@@ -106,8 +106,7 @@ def _sleep_watching(programs: list[Watched], seconds: float) -> None:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         for program in programs:
-            if program.process.poll() is not None:
-                raise SystemExit(f"{program.log.name}: ended early:\n{program.log.read_text()[-2000:]}")
+            program.check()
         time.sleep(0.5)
 
 
