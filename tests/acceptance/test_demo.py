@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -47,9 +47,9 @@ class Demo:
 
 
 @contextmanager
-def running(*arguments: str) -> Iterator[Demo]:
+def running(*arguments: str, run_by: Sequence[str] = ()) -> Iterator[Demo]:
     """A demo that has said where its pages are."""
-    argv = [sys.executable, "-m", "smokemesh", "demo", "--listen", "127.0.0.1:0", "--step", "2s", *arguments]
+    argv = [*run_by, sys.executable, "-m", "smokemesh", "demo", "--listen", "127.0.0.1:0", "--step", "2s", *arguments]
     process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
     assert process.stdout is not None
     try:
@@ -114,6 +114,21 @@ def test_the_demo_measures_what_it_makes_up_and_ends_cleanly(tmp_path: Path) -> 
     assert complaints == ""
     assert alive(processes) == set()
     assert (tmp_path / "smokemesh.yaml").exists()
+
+
+@pytest.mark.peer("setpriv")
+def test_the_demo_needs_no_privileges(tmp_path: Path) -> None:
+    """As any user: all namespaces are in a user namespace."""
+    # A user namespace maps its maker, and mapping root takes CAP_SETFCAP (user_namespaces(7)), which others need not have.
+    capabilities = "-all,+setfcap"
+    run_by = ["setpriv", f"--bounding-set={capabilities}", f"--inh-caps={capabilities}"]
+    with running("--data", str(tmp_path), run_by=run_by) as demo:
+        assert "CapEff:\t0000000080000000" in Path(f"/proc/{demo.process.pid}/status").read_text()
+        lossy = demo.until(lambda: demo.latest("/faults/lossy").get("frankfurt"))
+        assert (lossy["sent"], lossy["received"]) == (20, 18)
+        demo.process.send_signal(signal.SIGINT)
+        demo.process.communicate(timeout=60)
+    assert demo.process.returncode == 0
 
 
 def test_a_killed_demo_leaves_no_program_behind(tmp_path: Path) -> None:

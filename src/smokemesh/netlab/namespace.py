@@ -39,7 +39,7 @@ def new_user_namespace() -> None:
         Path("/proc/self/uid_map").write_text(f"0 {user} 1")
         Path("/proc/self/gid_map").write_text(f"0 {group} 1")
     except OSError as error:
-        raise HostError(_cure(error)) from error
+        raise HostError(_cure(error, user)) from error
 
 
 def new_network_namespace() -> int:
@@ -47,7 +47,7 @@ def new_network_namespace() -> int:
     try:
         _call("unshare", _NEW_NET)
     except OSError as error:
-        raise HostError(_cure(error)) from error
+        raise HostError(_cure(error, os.geteuid())) from error
     return current_network_namespace()
 
 
@@ -112,8 +112,8 @@ def listen(port: int) -> socket.socket:
     return socket.create_server(("127.0.0.1", port))
 
 
-def _cure(error: OSError) -> str:
-    """Why no namespace could be made, and what to do."""
+def _cure(error: OSError, user: int) -> str:
+    """Why that user could not make a namespace, and what to do."""
     for knob, allowed in (
         ("kernel/unprivileged_userns_clone", "1"),
         ("kernel/apparmor_restrict_unprivileged_userns", "0"),
@@ -125,14 +125,15 @@ def _cure(error: OSError) -> str:
             return f"network namespace: {name} is {value}; run as root, or: sudo sysctl -w {name}={allowed}"
     if error.errno == errno.ENOSPC:
         return "network namespace: the limit of namespaces is reached; raise user.max_net_namespaces with sysctl -w"
-    reason = os.strerror(error.errno or 0)
-    return f"network namespace: {reason}; run as root (in a container: --cap-add SYS_ADMIN --device /dev/net/tun)"
+    container = "--cap-add SYS_ADMIN --cap-add NET_ADMIN --device /dev/net/tun"
+    cure = "run as root" if user else "this root lacks CAP_SYS_ADMIN"
+    return f"network namespace: {os.strerror(error.errno or 0)}; {cure} (in a container: {container})"
 
 
 def _tun_cure(error: OSError) -> str:
     if error.errno in (errno.ENOENT, errno.ENODEV, errno.ENXIO):
         return "/dev/net/tun: not there; sudo modprobe tun (in a container: --device /dev/net/tun)"
-    return f"/dev/net/tun: {os.strerror(error.errno or 0)}; {_cure(error).partition('; ')[2]}"
+    return f"/dev/net/tun: {os.strerror(error.errno or 0)}; {_cure(error, os.geteuid()).partition('; ')[2]}"
 
 
 def _knob(name: str) -> str:
