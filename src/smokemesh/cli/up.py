@@ -2,7 +2,6 @@
 
 import http.client
 import os
-import secrets
 import signal
 import socket
 import sys
@@ -15,6 +14,7 @@ import click
 from smokemesh.cli.addresses import own_addresses
 from smokemesh.cli.children import Child
 from smokemesh.cli.first_config import first_config
+from smokemesh.cli.keys import write_secret
 from smokemesh.cli.master import default_data_dir, load_settings, parse_place
 from smokemesh.errors import HostError
 from smokemesh.master.premises import listen, url_of
@@ -155,12 +155,7 @@ def secret_file(folder: Path, settings: MasterSettings) -> Path:
     if configured is not None and configured.secret_file:
         return Path(configured.secret_file)
     file = folder / "secrets" / LOCAL_AGENT
-    file.parent.mkdir(mode=0o700, exist_ok=True)
-    if not file.exists():
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as out:
-            out.write(secrets.token_urlsafe(32) + "\n")
-    return file
+    return file if file.exists() else write_secret(folder, LOCAL_AGENT)
 
 
 def reachable(host: str) -> str:
