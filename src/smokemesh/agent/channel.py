@@ -144,9 +144,9 @@ class Channel:
         except WireError:
             reply = ErrorReply(code="", message=f"HTTP {status}")
         message = f"{self.base}: {reply.message}"
-        skew = _skew(headers) if status in (401, 403) else 0.0
+        skew = _skew(headers) if status in (401, 403) and not reply.code else 0.0
         if abs(skew) > TOLERATED_SKEW:
-            message += f" (this host's clock is {abs(skew):.0f} s {'ahead' if skew > 0 else 'behind'} of the master's)"
+            message += f"; this host's clock is {abs(skew):.0f} s {'ahead' if skew > 0 else 'behind'}, set it by NTP"
         return Refused(message, status, reply.code, _seconds(headers.get("retry-after", "")))
 
 
