@@ -81,7 +81,9 @@ class Catalogue:
 
     def remember_tasks(self, assigned: Iterable[Task], now: int) -> None:
         """These tasks are assigned now. Raises Conflict when a number already means another target or probe."""
-        wanted = {task.id: task for task in assigned}
+        wanted: dict[int, Task] = {}
+        for task in assigned:
+            _same(wanted.setdefault(task.id, task), task)
         rows = [{"id": t.id, "target": t.target, "probe": t.probe, "first": now, "last": now} for t in wanted.values()]
         newest = {"last": case((tasks.c.last < now, now), else_=tasks.c.last)}
         remember = self._insert(tasks).on_conflict_do_update(index_elements=["id"], set_=newest)
@@ -245,6 +247,12 @@ def _same(known: Any, task: Task) -> None:
 
 
 def _agent(row: Any) -> KnownAgent:
-    # Lenient: a record written by a newer or older version is read as far as it is understood.
-    health = None if row.health is None else msgspec.convert(row.health, Health, strict=False)
-    return KnownAgent(row.name, row.state, row.address, row.first, row.last, health)
+    return KnownAgent(row.name, row.state, row.address, row.first, row.last, _health(row.health))
+
+
+def _health(stored: Any) -> Health | None:
+    """What was stored, by whatever version; None when this one cannot understand it."""
+    try:
+        return None if stored is None else msgspec.convert(stored, Health)
+    except msgspec.ValidationError:
+        return None

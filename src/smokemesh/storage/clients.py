@@ -158,7 +158,7 @@ def embedded_path(dsn: str) -> Path | None:
 
 def without_password(dsn: str) -> str:
     """The DSN as it may be shown."""
-    return re.sub(r"(//[^:/@]*):[^@]*@", r"\1:***@", dsn)
+    return re.sub(r"^([\w+]+://[^:/@]*):[^@]*@", r"\1:***@", dsn)
 
 
 def _syncfs(descriptor: int) -> None:

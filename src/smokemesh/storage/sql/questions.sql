@@ -3,6 +3,7 @@
 -- name: series_raw
 -- Bins are whole multiples of the round's own step, so each holds the same number of rounds; a step that is
 -- wide enough already is not merged, and the point is the round. A bin that touches the range is counted whole.
+-- The deviation of nothing would be inf.
 WITH
     toInt64(round(r.step * 1000000)) * 1000 AS step_ns,
     if(step_ns >= {width:Int64}, 0, intDiv({width:Int64} + step_ns - 1, step_ns) * step_ns) AS bin,
@@ -27,7 +28,7 @@ SELECT
     groupBitOr(r.flags) AS flags,
     quantilesExactInclusiveArray($quantiles)(answered) AS bands,
     avgArray(answered) AS mean,
-    stddevPopStableArray(answered) AS deviation,
+    if(isNaN(mean), nan, stddevPopStableArray(answered)) AS deviation,
     avgArray(steps) AS jitter
 FROM $table AS r
 WHERE (r.task, r.agent) IN
