@@ -177,6 +177,15 @@ def test_options_are_read_from_the_environment() -> None:
     assert result.stderr.startswith('smokemesh: --listen "nowhere" is not an address to listen on')
 
 
+def test_variables_are_named_as_the_options_are() -> None:
+    for name in main.list_commands(click.Context(main)):
+        command = main.get_command(click.Context(main), name)
+        assert command is not None
+        for option in (param for param in command.params if isinstance(param, click.Option) and param.opts[-1] != "-h"):
+            long = [opt for opt in option.opts if opt.startswith("--")]
+            assert option.envvar == [f"SMOKEMESH_{name}_{opt[2:]}".replace("-", "_").upper() for opt in long]
+
+
 def test_a_reader_that_goes_away_is_no_error() -> None:
     """`smokemesh config schema | head -1`."""
     read, write = os.pipe()

@@ -102,6 +102,7 @@ def load(name: str, entry: Entry) -> click.Command:
         if error.name == entry.module:
             raise UsageError(f"{name}: this build of smokemesh {__version__} comes without it") from error
         raise HostError(_missing_package(error)) from error
+    _name_variables(f"{PREFIX}_{_spell(name)}", command)
     return command
 
 
@@ -130,7 +131,7 @@ def report(error: Exception, debug: bool) -> int:
 
 
 def check_environment(name: str, command: click.Command) -> None:
-    """Refuse a variable that looks like ours and means nothing: a mistyped one would be ignored in silence.
+    """Refuse a variable that looks like ours and nothing reads: a mistyped one would be ignored in silence.
 
     Variables of other commands are left alone, because one command starts another (`up` starts `master`).
     """
@@ -144,10 +145,20 @@ def check_environment(name: str, command: click.Command) -> None:
             raise UsageError(_unknown_variable(variable, known))
 
 
+def _name_variables(prefix: str, command: click.Command) -> None:
+    """Let `--listen` of `up` be SMOKEMESH_UP_LISTEN, whatever the program calls it within; every spelling counts."""
+    for param in command.params:
+        long = [name for name in param.opts if name.startswith("--")]
+        if long and param.envvar is None:
+            param.envvar = [f"{prefix}_{_spell(name.removeprefix('--'))}" for name in long]
+    if isinstance(command, click.Group):
+        for name, child in command.commands.items():
+            _name_variables(f"{prefix}_{_spell(name)}", child)
+
+
 def _variables(prefix: str, command: click.Command) -> Iterator[str]:
     """Every environment variable a command and those below it read."""
     for param in command.params:
-        yield f"{prefix}_{_spell(param.name or '')}"
         yield from [param.envvar] if isinstance(param.envvar, str) else param.envvar or ()
     if isinstance(command, click.Group):
         for name, child in command.commands.items():
@@ -207,10 +218,10 @@ def _discard_stdout() -> None:
 @click.group(
     name="smokemesh",
     cls=LazyGroup,
-    context_settings={"auto_envvar_prefix": PREFIX, "help_option_names": ["-h", "--help"], "show_default": True},
+    context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
     epilog="Every option can be set by an environment variable: SMOKEMESH_<COMMAND>_<OPTION>.",
 )
 @click.version_option(__version__, prog_name="smokemesh", message="%(prog)s %(version)s")
-@click.option("--debug", is_flag=True, help="Show where in the program an error arose.")
+@click.option("--debug", is_flag=True, envvar=f"{PREFIX}_DEBUG", help="Show where in the program an error arose.")
 def main(debug: bool) -> None:
     """Latency and loss, measured from many places at once, and shown."""
