@@ -5,7 +5,6 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,7 +69,7 @@ def _settings(config: str | None, given: dict[str, Any]) -> "AgentSettings":
         from smokemesh.settings.agent import load_agent
         from smokemesh.settings.disk import read_text
 
-        return replace(load_agent(config, read_text), **typed)
+        return load_agent(config, read_text, typed)
     for key, option in {"masters": "--master-url URL", "shared_secret": "--shared-secret FILE"}.items():
         if key not in typed:
             raise UsageError(f"neither --config FILE nor {option} is given; see `smokemesh agent --help`")
