@@ -56,7 +56,7 @@ class StepGuard:
         """Wall-clock stamps, just read, as monotonic times, and which of them can be trusted."""
         times = stamps - self._offset
         if self._before is None:
-            return times, stamps > 0
+            return times, (stamps > 0) & (times <= self._checked + _SLACK)
         earlier = stamps - self._before
         fits, fits_before = self._possible(times), self._possible(earlier)
         return np.where(fits, times, earlier), (stamps > 0) & (fits ^ fits_before)

@@ -23,6 +23,8 @@ WAITING, SENT, ANSWERED, FAILED, REFUSED, LEFT_OUT = range(6)
 _LEAST_SHARE: Final = 0.9
 #: No RTT is shorter; keeps a clock reading taken a little after the packet left from making one zero.
 _LEAST_RTT: Final = 1e-6
+#: Seconds by which an answer may seem to come before its ping was sent; more, and the clock was set in between.
+_CLOCK_NOISE: Final = 0.0005
 
 
 class Event(IntEnum):
@@ -244,7 +246,9 @@ class Flight:
         """Undamaged answers in order of arrival, monotonic nanoseconds; how many of them came too late to count."""
         r, p = self.rounds, self.pings
         rows = p.round[pings]
-        rtts = np.maximum((arrived - p.sent[pings]) * 1e-9, _LEAST_RTT)
+        rtts = (arrived - p.sent[pings]) * 1e-9
+        trusted = trusted & (rtts > -_CLOCK_NOISE)
+        rtts = np.maximum(rtts, _LEAST_RTT)
         fresh = self._first_answers(pings)
         good = fresh & trusted & (rtts <= r.patience[rows])
         lost = 0

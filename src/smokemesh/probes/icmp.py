@@ -23,13 +23,19 @@ from smokemesh.probes import packetio
 from smokemesh.probes.clock import StepGuard, read_clocks
 from smokemesh.probes.engine import EngineCounters, RoundRequest
 from smokemesh.probes.flight import Flight, Rows, Watcher, groups
-from smokemesh.probes.packetio import Arena, IcmpSocket, SocketOptions
+from smokemesh.probes.packetio import Arena, IcmpSocket, Notice, SocketOptions
 from smokemesh.wire import icmp
 
 #: Packets between two clock readings: the send time of each is interpolated.
 _CHUNK: Final = 16
 #: Packets built and sent before what arrived is read.
 _PIECE: Final = 512
+#: So many pings due at once are a flood: transmit stamps would cost more than they tell.
+_FLOOD: Final = 256
+#: Nanoseconds: no packet takes longer to be sent; what goes beyond was another process.
+_LONGEST_SEND: Final = 10_000
+#: Nanoseconds a transmit stamp may seem to lie before the sending: two clock readings lie between.
+_EARLIEST: Final = 50_000
 #: Identifiers a raw socket may use, a power of two: as many times 65,536 pings in flight.
 _IDS: Final = 16
 #: Sockets for one set of options, when sequence numbers run out.
@@ -40,6 +46,9 @@ _ARENA: Final = 2**20
 _HEADERS: Final = 60 + icmp.HEADER
 #: Enough for an ICMP error with the headers it quotes, and the cookie behind them.
 _LEAST_WIDTH: Final = 256
+#: Linux switches receive stamps on a little after the first socket asked for them (net_enable_timestamp); until then
+#: a packet is stamped when it is read.
+_STAMPS_BEGIN: Final = 0.005
 #: The kernel is short of memory or its queue is full: the packet is tried again after this many seconds.
 _RETRY: Final = 0.001
 _BUSY: Final = (errno.EAGAIN, errno.ENOBUFS, errno.ENOMEM, errno.EINTR)
@@ -83,6 +92,11 @@ class _Channel:
         self.number, self.socket = number, socket
         self.lanes = [_Lane(self, 0)]
         self.dropped = 0
+        #: Packets that asked for a transmit stamp so far, and their pings: row and number, by the last 16 bits.
+        self.asked = 0
+        self.asked_pings = np.zeros((2, 65_536), np.int64)
+        #: Stamps asked for and not yet read.
+        self.unstamped = 0
 
     def lane(self, now: float) -> _Lane | None:
         """A lane with a free number."""
@@ -152,6 +166,7 @@ class IcmpEngine:
         *,
         socket: str = "auto",
         grace: float = 0.25,
+        transmit_stamps: bool = True,
         tick: float = 0.01,
         lull: float = 0.05,
         watcher: Watcher | None = None,
@@ -161,11 +176,13 @@ class IcmpEngine:
 
         A fully answered round still waits `grace` seconds for duplicates. A busy engine sends at most every `tick`
         seconds and reads at most every `lull` seconds, unless buffers fill: kernel stamps make reading late harmless.
+        With `transmit_stamps` the kernel tells when a packet really left, as long as there are not too many at once.
         `watcher` is told of every ping at once.
         """
         self._kind, self._tick, self._lull = socket, tick, lull
         #: When everything that had arrived was last read, monotonic seconds.
         self._drained = 0.0
+        self._transmit_stamps = transmit_stamps
         self._guard = StepGuard(clocks)
         self._flight = Flight(grace, watcher)
         self._cookie = secrets.randbits(64)
@@ -291,7 +308,10 @@ class IcmpEngine:
         taken = {channel.socket.id_base for channel in self._channels}
         base = next(b for b in iter(lambda: secrets.randbelow(65_536 // _IDS) * _IDS, -1) if b not in taken)
         socket = IcmpSocket.open(route.options, base, _IDS, kind=self._kind)
+        if not self._channels:
+            packetio.wait((), _STAMPS_BEGIN)
         channel = _Channel(len(self._channels), socket)
+        self._transmit_stamps &= socket.count_stamps_anew()
         self._channels.append(channel)
         route.channels.append(channel)
         return channel
@@ -300,7 +320,7 @@ class IcmpEngine:
         if size not in self._outboxes:
             width = icmp.HEADER + size
             count = max(_CHUNK, min(_PIECE, _ARENA // width))
-            self._outboxes[size] = Arena(count, width)
+            self._outboxes[size] = Arena.outbox(count, width)
         return self._outboxes[size]
 
     def _make_room(self, size: int) -> None:
@@ -319,23 +339,27 @@ class IcmpEngine:
 
     def _send(self, rows: Rows, until: float) -> None:
         """Send the next ping of each of these rounds, reading what arrives in between."""
-        for piece in np.split(rows, range(_PIECE, len(rows), _PIECE)):
+        stamped = self._transmit_stamps and len(rows) < _FLOOD
+        for first in range(0, len(rows), _PIECE):
+            piece = rows[first : first + _PIECE]
             for number, mine in groups(self._flight.rounds.profile[piece]):
-                self._send_alike(self._profiles[number], piece[mine])
+                self._send_alike(self._profiles[number], piece[mine], stamped)
             if len(piece) == _PIECE:
                 self._drain()
                 if time.monotonic() >= until:
                     return
 
-    def _send_alike(self, profile: _Profile, rows: Rows) -> None:
+    def _send_alike(self, profile: _Profile, rows: Rows, stamped: bool) -> None:
+        """Send pings that differ in nothing but their destination."""
+        profile.outbox.controllens[:] = profile.outbox.room if stamped else 0
         while len(rows):
             now = time.monotonic()
             lane = self._lane(profile.route, now)
             if lane is None:
                 self._put_off(rows, now, errno.EAGAIN)
                 return
-            count = min(lane.free(len(rows), now), profile.outbox.count, max(_CHUNK, lane.channel.socket.capacity // 2))
-            self._send_batch(profile, lane, rows[:count], now)
+            count = min(lane.free(len(rows), now), profile.outbox.count, max(_CHUNK, lane.channel.socket.capacity // 4))
+            self._send_batch(profile, lane, rows[:count], now, stamped)
             rows = rows[count:]
 
     def _lane(self, route: _Route, now: float) -> _Lane | None:
@@ -349,10 +373,10 @@ class IcmpEngine:
         except (OSError, HostError):
             return None
 
-    def _send_batch(self, profile: _Profile, lane: _Lane, rows: Rows, now: float) -> None:
-        flight, outbox, count = self._flight, profile.outbox, len(rows)
+    def _send_batch(self, profile: _Profile, lane: _Lane, rows: Rows, now: float, stamped: bool) -> None:
+        flight, outbox, channel, count = self._flight, profile.outbox, lane.channel, len(rows)
         pings = flight.next_pings(rows)
-        sequences = lane.take(pings, now + flight.rounds.patience[rows] + self._tick)
+        sequences = lane.take(pings, now + flight.rounds.patience[rows] + self._lull)
         numbers = self._number + np.arange(count)
         self._number += count
         icmp.write_requests(
@@ -360,21 +384,33 @@ class IcmpEngine:
             np.full(count, lane.id, np.uint16), sequences.astype(np.uint16), numbers,
         )  # fmt: skip
         outbox.names[:count] = flight.rounds.name[rows]
-        outbox.namelens[:count] = lane.channel.socket.name_length
-        times = self._transmit(lane.channel, outbox, rows)
-        sent = times > 0
-        self._sent += int(sent.sum())
-        flight.sent(rows[sent], times[sent], (lane.key | sequences)[sent], numbers[sent])
+        outbox.namelens[:count] = channel.socket.name_length
+        times, smooth = self._transmit(channel, outbox, rows)
+        keys = lane.key | sequences
+        if not (sent := times > 0).all():
+            rows, pings, times, keys, numbers = (column[sent] for column in (rows, pings, times, keys, numbers))
+        self._sent += len(rows)
+        flight.sent(rows, times, keys, numbers)
+        if stamped:
+            self._await_stamps(channel, pings, numbers, smooth)
 
-    def _transmit(self, channel: _Channel, outbox: Arena, rows: Rows) -> Rows:
-        """Give the packets to the kernel; when each was sent, monotonic nanoseconds, 0 for those that were not."""
-        times, first, retries = np.zeros(len(rows), np.int64), 0, 0
+    def _transmit(self, channel: _Channel, outbox: Arena, rows: Rows) -> tuple[Rows, bool]:
+        """Give the packets to the kernel: when each was sent, monotonic nanoseconds, 0 for those that were not.
+
+        The time of each is reckoned from the reading before its chunk: behind the chunk the kernel may first have
+        let another process run. Also tells whether the kernel took every packet at the first attempt.
+        """
+        times, first, retries, smooth = np.zeros(len(rows), np.int64), 0, 0, True
+        chunk = _CHUNK if len(rows) < _FLOOD else 2 * _CHUNK
         while first < len(rows):
+            asked = min(chunk, len(rows) - first)
             before = time.monotonic_ns()
-            sent = channel.socket.send(outbox, first, min(_CHUNK, len(rows) - first))
+            sent = channel.socket.send(outbox, first, asked)
             after = time.monotonic_ns()
+            smooth &= sent == asked
             if sent > 0:
-                times[first : first + sent] = before + ((_MIDDLES[:sent] / sent) * (after - before)).astype(np.int64)
+                each = min((after - before) / sent, _LONGEST_SEND)
+                times[first : first + sent] = before + (_MIDDLES[:sent] * each).astype(np.int64)
                 first += sent
             elif -sent in _BUSY:
                 self._put_off(rows[first:], after * 1e-9, -sent)
@@ -385,7 +421,18 @@ class IcmpEngine:
                 self._send_errors += 1
                 self._flight.refused(rows[first : first + 1], ERROR_ERRNO - sent, after * 1e-9)
                 first += 1
-        return times
+        return times, smooth
+
+    def _await_stamps(self, channel: _Channel, pings: Rows, numbers: Rows, smooth: bool) -> None:
+        """These packets asked for transmit stamps; mostly they are there at once."""
+        at = (channel.asked + np.arange(len(pings))) & 0xFFFF
+        channel.asked_pings[:, at] = pings, numbers
+        channel.asked += len(pings)
+        channel.unstamped += len(pings)
+        self._read_notices(channel)
+        if not smooth:  # a packet the kernel refused may have taken a number or not
+            channel.asked = channel.unstamped = 0
+            self._transmit_stamps &= channel.socket.count_stamps_anew()
 
     def _put_off(self, rows: Rows, now: float, error: int) -> None:
         """Try again shortly; a ping put off for longer than its patience has failed."""
@@ -402,6 +449,8 @@ class IcmpEngine:
     def _drain(self) -> None:
         """Read all that has arrived."""
         for channel in self._channels:
+            if channel.unstamped:
+                self._read_notices(channel)
             for _ in range(64):
                 got = channel.socket.receive(self._inbox)
                 if got < 0:
@@ -411,8 +460,7 @@ class IcmpEngine:
                     self._absorb(channel, got)
                 if got < self._inbox.count:
                     break
-        if self._guard.check():
-            self._flight.flag(Flag.CLOCK_STEPPED)
+        self._check_clock()
         self._guard.settle()
         self._drained = time.monotonic()
 
@@ -421,8 +469,7 @@ class IcmpEngine:
         stamps, dropped = packetio.stamps(self._inbox, count)
         if dropped >= 0:
             self._note_drops(channel, dropped)
-        if self._guard.check():
-            self._flight.flag(Flag.CLOCK_STEPPED)
+        self._check_clock()
         arrived, trusted = self._guard.monotonic(stamps)
         packets, lengths = self._inbox.packets[:count], self._inbox.lengths[:count].astype(np.int64)
         family = channel.socket.options.family
@@ -496,10 +543,26 @@ class IcmpEngine:
         flight.failed(told.pings[good], told.kinds[good] + (ERROR_ICMP4 if family == 4 else ERROR_ICMP6))
 
     def _read_notices(self, channel: _Channel) -> bool:
-        """Read the error queue of a DGRAM socket; whether it held ICMP errors about pings."""
-        found = channel.socket.read_notices(self._notices).errors
-        if not found:
-            return False
+        """Read the error queue; whether it held ICMP errors about pings, as that of a DGRAM socket does."""
+        found = channel.socket.read_notices(self._notices)
+        if found.numbers:
+            self._set_times(channel, np.concatenate(found.numbers), np.concatenate(found.stamps))
+        if found.errors:
+            self._hear_errors(channel, found.errors)
+        return bool(found.errors)
+
+    def _set_times(self, channel: _Channel, numbers: NDArray[np.uint32], stamps: Rows) -> None:
+        """The kernel told when these packets really left."""
+        channel.unstamped = max(0, channel.unstamped - len(numbers))
+        p = self._flight.pings
+        pings, expected = channel.asked_pings[:, numbers & 0xFFFF]
+        self._check_clock()
+        times, trusted = self._guard.monotonic(stamps)
+        # Never before it was handed over: a stamp that says so belongs to another packet.
+        good = trusted & (p.number[pings] == expected) & (p.key[pings] >= 0) & (times >= p.sent[pings] - _EARLIEST)
+        p.sent[pings[good]] = times[good]
+
+    def _hear_errors(self, channel: _Channel, found: list[Notice]) -> None:
         width = icmp.HEADER + icmp.MARK
         packets = np.zeros((len(found), width), np.uint8)
         for row, notice in zip(packets, found, strict=True):
@@ -518,7 +581,10 @@ class IcmpEngine:
                 channel.socket.options.family,
                 _Complaints(kinds[known], pings[known], packets[known], lengths[known], begin, to[known]),
             )
-        return True
+
+    def _check_clock(self) -> None:
+        if self._guard.check():
+            self._flight.flag(Flag.CLOCK_STEPPED)
 
     def _note_drops(self, channel: _Channel, counter: int) -> None:
         """The kernel's drop counter, 32 bits: what was added since the last look hit all rounds under way there."""
@@ -543,7 +609,7 @@ class IcmpEngine:
 
     def _crowded(self) -> bool:
         """Whether answers might soon not fit into a receive buffer."""
-        return 2 * self._flight.pending > min((channel.socket.capacity for channel in self._channels), default=0)
+        return 4 * self._flight.pending > min((channel.socket.capacity for channel in self._channels), default=0)
 
     def _wait(self, woke: float, until: float) -> None:
         """Sleep until something is due; what arrives is read at once, or after a lull since the last reading."""
@@ -559,7 +625,7 @@ class IcmpEngine:
             self._drain()
 
 
-_MIDDLES = np.arange(_CHUNK) + 0.3
+_MIDDLES = np.arange(2 * _CHUNK) + 0.3
 
 
 def _names(addresses: Sequence[str]) -> tuple[NDArray[np.uint8], Rows]:

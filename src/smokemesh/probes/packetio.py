@@ -44,9 +44,11 @@ _ICMP_FILTER: Final = 1
 _ICMP6_FILTER: Final = 1
 _MSG_ERRQUEUE: Final = 0x2000
 _MSG_DONTWAIT: Final = 0x40
-_EE_LOCAL, _EE_ICMP, _EE_ICMP6, _EE_TIMESTAMPING = 1, 2, 3, 4
-#: SOF_TIMESTAMPING_TX_SOFTWARE | SOFTWARE | OPT_ID | OPT_TSONLY: stamp when handed to the card, tell by number.
-_TRANSMIT_STAMPS: Final = 1 << 1 | 1 << 4 | 1 << 7 | 1 << 11
+_EE_ICMP, _EE_ICMP6, _EE_TIMESTAMPING = 2, 3, 4
+#: SOF_TIMESTAMPING_SOFTWARE | OPT_ID | OPT_TSONLY: stamps that single packets ask for come with the packet's number.
+_TELL_STAMPS: Final = 1 << 4 | 1 << 7 | 1 << 11
+#: SOF_TIMESTAMPING_TX_SOFTWARE: stamp this packet when the driver gets it.
+_STAMP_THIS: Final = 1 << 1
 
 #: What we ask for as receive buffer; the kernel gives less to those without CAP_NET_ADMIN.
 _RECEIVE_BUFFER: Final = 8 * 2**20
@@ -91,20 +93,27 @@ _recvmmsg.argtypes = (ctypes.c_int, ctypes.c_size_t, ctypes.c_uint, ctypes.c_int
 _ppoll = _patient.ppoll
 _ppoll.argtypes = (ctypes.c_size_t, ctypes.c_ulong, ctypes.POINTER(_Timespec), ctypes.c_size_t)
 
+_EXTENDED_ERROR = np.dtype(  # struct sock_extended_err
+    [("errno", "u4"), ("origin", "u1"), ("type", "u1"), ("code", "u1"), ("_", "u1"), ("info", "u4"), ("data", "u4")]
+)
+
 _NAME: Final = 28  # struct sockaddr_in6, the larger one
 #: Room for control messages: a stamp and the drop counter, or what the error queue tells.
-_CONTROL: Final = 64
+_CONTROL: Final = 128
 _NOTICE_CONTROL: Final = 256
 _CMSG_HEADER: Final = ctypes.sizeof(ctypes.c_size_t) + 8
 _CMSG_ALIGN: Final = ctypes.sizeof(ctypes.c_size_t)
+_ASK_FOR_STAMP: Final = struct.pack("@NiiI4x", _CMSG_HEADER + 4, socket.SOL_SOCKET, _SO_TIMESTAMPING, _STAMP_THIS)
 _CMSG = np.dtype([("len", np.uintp), ("level", np.int32), ("type", np.int32)])
+#: Where the control messages of a stamped packet end: SCM_TIMESTAMPNS, then SCM_TIMESTAMPING with its three times.
 _STAMP_END: Final = _CMSG_HEADER + 16
+_STAMPS_END: Final = _STAMP_END + _CMSG_HEADER + 48
 
 
 class Arena:
     """Memory for up to `count` packets: headers, addresses, bytes, control messages, and the pointers between."""
 
-    def __init__(self, count: int, width: int, *, control: int = 0) -> None:
+    def __init__(self, count: int, width: int, control: int) -> None:
         self.count, self.width, self.room = count, width, control
         self.packets = np.zeros((count, width), np.uint8)
         self.names = np.zeros((count, _NAME), np.uint8)
@@ -129,12 +138,19 @@ class Arena:
     @classmethod
     def inbox(cls, count: int, width: int) -> Self:
         """For packets that arrive."""
-        return cls(count, width, control=_CONTROL)
+        return cls(count, width, _CONTROL)
 
     @classmethod
     def notices(cls) -> Self:
         """For the error queue: enough of each packet to tell which it was."""
-        return cls(64, 256, control=_NOTICE_CONTROL)
+        return cls(256, 256, _NOTICE_CONTROL)
+
+    @classmethod
+    def outbox(cls, count: int, width: int) -> Self:
+        """For packets to send, with the control message that asks for a transmit stamp."""
+        made = cls(count, width, len(_ASK_FOR_STAMP))
+        made.control[:] = np.frombuffer(_ASK_FOR_STAMP, np.uint8)
+        return made
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +169,7 @@ class SocketOptions:
 class Notice:
     """What the error queue told of one packet we sent."""
 
-    #: The ICMP error's type * 256 + code; 0 when this machine itself refused the packet.
+    #: The ICMP error's type * 256 + code.
     kind: int
     #: The packet as it was sent, from the ICMP header on.
     packet: bytes
@@ -163,12 +179,11 @@ class Notice:
 
 @dataclass(slots=True, eq=False)
 class Notices:
-    """What was on an error queue: ICMP errors, refusals of this machine, and transmit stamps by number of the packet."""
+    """What was on an error queue: ICMP errors, and transmit stamps with the number of the packet."""
 
     errors: list[Notice] = field(default_factory=list)
-    local: int = 0
-    stamp_numbers: list[int] = field(default_factory=list)
-    stamps: list[int] = field(default_factory=list)
+    numbers: list[NDArray[np.uint32]] = field(default_factory=list)
+    stamps: list[Ints] = field(default_factory=list)
 
 
 class IcmpSocket:
@@ -205,10 +220,14 @@ class IcmpSocket:
             sock.close()
             raise
 
-    def ask_transmit_stamps(self) -> None:
-        """From now on the kernel stamps packets as they leave and numbers them from 0 again."""
-        self.socket.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPING, 0)
-        self.socket.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPING, _TRANSMIT_STAMPS)
+    def count_stamps_anew(self) -> bool:
+        """Packets that ask for a transmit stamp are numbered from 0 again; whether this kernel gives any."""
+        try:
+            self.socket.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPING, 0)
+            self.socket.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPING, _TELL_STAMPS)
+        except OSError:
+            return False
+        return True
 
     def send(self, arena: Arena, first: int, count: int) -> int:
         """Send rows `first` to `first + count`; how many the kernel took, or -errno when it refused the first."""
@@ -232,28 +251,23 @@ class IcmpSocket:
         """Empty the error queue."""
         found = Notices()
         while (got := self._receive(arena, _MSG_DONTWAIT | _MSG_ERRQUEUE)) > 0:
-            for i in range(got):
-                self._read_notice(arena, i, found)
+            for i in np.flatnonzero(~_take_stamps(arena, got, found)):
+                self._read_notice(arena, int(i), found)
+            if got < arena.count:
+                break
         return found
 
     def _read_notice(self, arena: Arena, i: int, found: Notices) -> None:
-        stamp, origin, kind, number = 0, 0, 0, 0
+        """An ICMP error; what this machine itself refused is known from the sending."""
         for level, type_, data in _control_messages(arena.control[i, : int(arena.controllens[i])].tobytes()):
-            if level == socket.SOL_SOCKET and type_ == _SO_TIMESTAMPING:
-                seconds, nanoseconds = struct.unpack_from("=qq", data)
-                stamp = seconds * 1_000_000_000 + nanoseconds
-            elif (level, type_) in ((socket.IPPROTO_IP, _IP_RECVERR), (socket.IPPROTO_IPV6, _IPV6_RECVERR)):
-                _, origin, icmp_type, icmp_code, _, _, number = struct.unpack_from("=IBBBBII", data)
-                kind = icmp_type << 8 | icmp_code
-        if origin == _EE_TIMESTAMPING:
-            found.stamp_numbers.append(number)
-            found.stamps.append(stamp)
-        elif origin == _EE_LOCAL:
-            found.local += 1
-        elif origin in (_EE_ICMP, _EE_ICMP6):
-            packet = arena.packets[i, : min(int(arena.lengths[i]), arena.width)].tobytes()
-            name = arena.names[i].tobytes()
-            found.errors.append(Notice(kind, packet, name[4:8] if self.options.family == 4 else name[8:24]))
+            if (level, type_) not in ((socket.IPPROTO_IP, _IP_RECVERR), (socket.IPPROTO_IPV6, _IPV6_RECVERR)):
+                continue
+            error = np.frombuffer(data, _EXTENDED_ERROR, 1)[0]
+            if error["origin"] in (_EE_ICMP, _EE_ICMP6):
+                packet = arena.packets[i, : min(int(arena.lengths[i]), arena.width)].tobytes()
+                name = arena.names[i].tobytes()
+                to = name[4:8] if self.options.family == 4 else name[8:24]
+                found.errors.append(Notice(int(error["type"]) << 8 | int(error["code"]), packet, to))
 
     def drops(self) -> int:
         """Packets the kernel dropped so far because our receive buffer was full."""
@@ -268,19 +282,41 @@ class IcmpSocket:
 def stamps(arena: Arena, count: int) -> tuple[Ints, int]:
     """The kernel's receive stamps of the first `count` rows (0: none given), and its drop counter (-1: not told).
 
-    The kernel writes the stamp first and the counter, once there were drops, behind it (net/socket.c).
+    The kernel writes SCM_TIMESTAMPNS first, then SCM_TIMESTAMPING if that is on, then, once there were drops, the
+    counter (net/socket.c).
     """
+    times = _first_stamps(arena, count)
+    for end in (_STAMP_END, _STAMPS_END):
+        counted = np.flatnonzero(arena.controllens[:count] > end)
+        if len(counted) and (found := arena.control[counted[-1:]])[0, end + _CMSG_HEADER - 4] == _SO_RXQ_OVFL:
+            return times, int(found[:, end + _CMSG_HEADER :][:, :4].copy().view(np.uint32)[0, 0])
+    return times, -1
+
+
+def _first_stamps(arena: Arena, count: int) -> Ints:
+    head = arena.control[:count, :_STAMP_END].copy()
+    stamped = (arena.controllens[:count] >= _STAMP_END) & (_heads(head, 0)["type"] == _SO_TIMESTAMPNS)
+    pairs = head.view(np.int64)[:, _CMSG_HEADER // 8 :]
+    return np.where(stamped, pairs[:, 0] * 1_000_000_000 + pairs[:, 1], 0)
+
+
+def _heads(control: Bytes, at: int) -> NDArray[np.void]:
+    """The `struct cmsghdr` at this place of each row."""
+    return control[:, at : at + _CMSG_HEADER].copy().view(_CMSG)[:, 0]
+
+
+def _take_stamps(arena: Arena, count: int, found: Notices) -> NDArray[np.bool_]:
+    """Put the transmit stamps among the first `count` rows into `found`; which rows they were."""
     control = arena.control[:count]
-    first = control[:, :_CMSG_HEADER].copy().view(_CMSG)[:, 0]
-    stamped = (arena.controllens[:count] >= _STAMP_END) & (first["type"] == _SO_TIMESTAMPNS)
-    pairs = control[:, _CMSG_HEADER:_STAMP_END].copy().view(np.int64)
-    times = np.where(stamped, pairs[:, 0] * 1_000_000_000 + pairs[:, 1], 0)
-    counted = arena.controllens[:count] > _STAMP_END
-    if not counted.any():
-        return times, -1
-    second = control[counted, _STAMP_END : _STAMP_END + _CMSG_HEADER].copy().view(_CMSG)[:, 0]
-    counters = control[counted, _STAMP_END + _CMSG_HEADER :][:, :4].copy().view(np.uint32)[:, 0]
-    return times, int(counters[second["type"] == _SO_RXQ_OVFL].astype(np.int64).max(initial=-1))
+    heads = _heads(control, _STAMPS_END)
+    is_error = (heads["type"] == _IP_RECVERR) | (heads["type"] == _IPV6_RECVERR)
+    at = _STAMPS_END + _CMSG_HEADER
+    errors = control[:, at : at + _EXTENDED_ERROR.itemsize].copy().view(_EXTENDED_ERROR)[:, 0]
+    taken = is_error & (arena.controllens[:count] > at) & (errors["origin"] == _EE_TIMESTAMPING)
+    if taken.any():
+        found.numbers.append(errors["data"][taken])
+        found.stamps.append(_first_stamps(arena, count)[taken])
+    return np.asarray(taken)
 
 
 def wait(sockets: Sequence[IcmpSocket], seconds: float) -> bool:
