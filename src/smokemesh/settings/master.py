@@ -30,7 +30,7 @@ def load_master(path: str, read: Reader, listing: Lister | None = None) -> Maste
     """
     root = _parse_file(path, read, main=True)
     files = [path]
-    for more in listing(posixpath.join(posixpath.dirname(path), "conf.d")) if listing else ():
+    for more in _list(posixpath.join(posixpath.dirname(path), "conf.d"), listing) if listing else ():
         root = merge(root, _parse_file(more, read, main=False))
         files.append(more)
     return _settings(read_section(root, SECTIONS["master"], ""), tuple(files))
@@ -49,6 +49,15 @@ def read_file(path: str, read: Reader) -> str:
         raise ConfigError("there is no such file; write the path of a configuration", file=path) from error
     except OSError as error:
         raise ConfigError(f"cannot be read: {error.strerror}", file=path) from error
+
+
+def _list(directory: str, listing: Lister) -> Sequence[str]:
+    try:
+        return listing(directory)
+    except NotADirectoryError as error:
+        raise ConfigError("is no directory; make it one, or rename it", file=directory) from error
+    except OSError as error:
+        raise ConfigError(f"cannot be listed: {error.strerror}", file=directory) from error
 
 
 def _parse_file(path: str, read: Reader, main: bool) -> Node:

@@ -42,7 +42,7 @@ def read_section(node: Node, section: Section, where: str, skip: Iterable[str] =
     Raises ConfigError.
     """
     mapping = as_mapping(node, where)
-    out = Read(where, mapping)
+    out, skip = Read(where, mapping), frozenset(skip)  # a place may have thousands of children
     for key, value in mapping.entries.items():
         if key in section.settings and key not in skip:
             out.values[key] = _read_setting(value, section.settings[key], join(where, key))
