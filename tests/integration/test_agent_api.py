@@ -354,7 +354,7 @@ class TestOperations:
     def test_metrics_of_a_target(self, running: Running) -> None:
         running.call("POST", messages.ROUNDS, upload(epoch="metrics"))
         text = running.ask("GET", "/metrics").body.decode()
-        assert 'smokemesh_loss_ratio{address="",agent="boomer",probe="ping",target="/x"} 0.0' in text
+        assert 'smokemesh_loss_ratio{agent="boomer",target="/x",probe="ping",address=""} 0.0' in text
         assert 'smokemesh_store_rows{level="raw"}' in text
 
     def test_the_description_is_openapi_and_needs_nothing_from_elsewhere(self, running: Running) -> None:

@@ -4,11 +4,12 @@ Who asks is known before a byte of the body is read. Every answer to a genuine r
 who is not genuine learns that and no more.
 """
 
+import asyncio
 import logging
 import re
 import time
-from asyncio import Semaphore
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -26,18 +27,24 @@ Asked = Request[Any, Any, State]
 
 #: An agent that waits for a new assignment is answered after this many seconds: proxies cut what is silent for longer.
 MOST_WAIT: Final = 55.0
-#: Bodies held in memory at the same time: with `messages.MOST_BODY`, a bound on what all agents together can occupy.
-MOST_BODIES: Final = 8
+#: Seconds a body may take to arrive.
+MOST_READ: Final = 60.0
 MOST_HEARTBEAT: Final = 64 * 2**10
 
 _WAIT = re.compile(r"(?:^|[,;]\s*)wait\s*=\s*\"?(\d{1,6})")
-_reading = Semaphore(MOST_BODIES)
 
 
 class TooLarge(WireError):
     """The body is longer than its route takes."""
 
     code = "too_large"
+    http_status = 413
+
+
+class TooSlow(WireError):
+    """The body did not arrive in time; fewer records would."""
+
+    code = "too_slow"
     http_status = 413
 
 
@@ -62,12 +69,10 @@ async def _exchange(request: Asked, handle: Handler, most: int = 0) -> Response[
         signer = signing.authenticate(request.method, _target(request), headers, secret_of=master.registry.secret_of)
         signing.check_clock(signer, time.time())
         master.replays.admit(signer, time.time())
-        async with _reading:
-            body = await _read(request, most)
+        async with master.bodies if most else nullcontext():  # a long poll holds no body, so it takes no place
+            body = await _read(request, most) if most else b""
             signing.check_digest(headers, body)
-            answer = await handle(master, signer.key_id, body) if most else Answer()
-        if not most:  # a long poll holds no body, so it must not hold a place
-            answer = await handle(master, signer.key_id, b"")
+            answer = await handle(master, signer.key_id, body)
     except SmokemeshError as error:
         answer = _refusal(master, request, signer, error)
     return _signed(master, headers, signer, answer)
@@ -111,11 +116,15 @@ async def _read(request: Asked, most: int) -> bytes:
     if announced.isdigit() and int(announced) > most:
         raise TooLarge(f"the body has {announced} bytes, this route takes {most}; send fewer records at a time")
     parts, length = [], 0
-    async for part in request.stream():
-        length += len(part)
-        if length > most:
-            raise TooLarge(f"the body has more than {most} bytes; send fewer records at a time")
-        parts.append(part)
+    try:
+        async with asyncio.timeout(MOST_READ):
+            async for part in request.stream():
+                length += len(part)
+                if length > most:
+                    raise TooLarge(f"the body has more than {most} bytes; send fewer records at a time")
+                parts.append(part)
+    except TimeoutError:
+        raise TooSlow(f"{length} bytes of the body came in {MOST_READ:.0f} s; send fewer records at a time") from None
     return b"".join(parts)
 
 

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
 from hashlib import blake2b
+from typing import Final
 
 import msgspec
 
@@ -15,8 +16,9 @@ from smokemesh.model.assignment import Assignment, Task, task_id
 from smokemesh.model.target import Target
 from smokemesh.settings.shape import MasterSettings
 
-#: Uploads a second this master asks for from all its agents together: each one is a durable insert.
-MOST_UPLOADS_PER_SECOND = 50.0
+#: Uploads a second this master asks for from all its agents together: each one is a durable insert into the store and
+#: its rollups, tens of milliseconds of work.
+MOST_UPLOADS_PER_SECOND: Final = 10.0
 
 _encoder = msgspec.msgpack.Encoder(order="deterministic")
 

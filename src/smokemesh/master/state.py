@@ -32,6 +32,9 @@ log = logging.getLogger(__name__)
 #: Settings that take a restart to change.
 FIXED: Final = ("listen_host", "listen_port", "storage_dsn", "catalogue_dsn", "retention")
 
+#: Bodies in memory at the same time: with `messages.MOST_BODY`, a bound on what all agents together can occupy.
+MOST_BODIES: Final = 16
+
 Load = Callable[[], MasterSettings]
 
 
@@ -71,6 +74,8 @@ class Master:
             audience=(self.live, self.metrics.series),
             oldest=lambda: max(asdict(self.settings.retention).values()),
         )
+        #: Places for agents' bodies in memory.
+        self.bodies = asyncio.Semaphore(MOST_BODIES)
         #: Why the newest configuration is not in force, "" when it is.
         self.reload_error = ""
         #: When a configuration was last put in force, nanoseconds UTC.
