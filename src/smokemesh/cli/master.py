@@ -1,5 +1,6 @@
 """`smokemesh master`: the program that collects and shows."""
 
+import logging
 import os
 import socket
 from dataclasses import replace
@@ -9,6 +10,8 @@ import click
 from smokemesh.cli import logs
 from smokemesh.errors import ConfigError, UsageError
 from smokemesh.settings.shape import MasterSettings
+
+log = logging.getLogger("smokemesh.master")
 
 
 @click.command()
@@ -25,10 +28,13 @@ def command(
     place = parse_place(listen) if listen else None
 
     def load() -> MasterSettings:
-        return load_settings(config, place)
+        settings = load_settings(config, place)
+        for warning in settings.warnings:
+            log.warning("configuration: warning=%r", warning)
+        return settings
 
-    settings = load()
     logs.configure(log_level, logfile)
+    settings = load()
     from smokemesh.master.app import run_master  # the web framework and the database: seconds to import
 
     listener = socket.socket(fileno=listen_fd) if listen_fd is not None else None
