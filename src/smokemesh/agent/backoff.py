@@ -12,8 +12,8 @@ REFUSED: Final = 15.0
 class Backoff:
     """Waits that grow with each failure and begin anew with each success. Seconds."""
 
-    def __init__(self, least: float = LEAST, most: float = MOST, chance: random.Random | None = None) -> None:
-        self._least, self._most, self._chance = least, most, chance or random.Random()
+    def __init__(self, least: float | None = None, most: float | None = None) -> None:
+        self._least, self._most = least or LEAST, most or MOST
         self._failures = 0
 
     def success(self) -> None:
@@ -24,4 +24,4 @@ class Backoff:
         """The wait after this failure: anything up to the bound, which doubles each time; never below `at_least`."""
         bound = min(self._most, self._least * 2.0 ** min(self._failures, 16))
         self._failures += 1
-        return at_least + self._chance.uniform(0.0, max(bound, at_least))
+        return at_least + random.uniform(0.0, max(bound, at_least))

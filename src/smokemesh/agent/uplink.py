@@ -76,6 +76,8 @@ class Uplink:
         self._channels, self._spool, self._consumer = channels, spool, consumer
         self._health, self._assigned, self._version = health, assigned, version
         self._most_upload = MOST_UPLOAD
+        #: The master has said since our start what we are to measure.
+        self._confirmed = False
         self.heartbeat_interval, self.upload_interval = 10.0, 1.0
         self.link = Link()
 
@@ -159,8 +161,8 @@ class Uplink:
             self._spool.discard(self._consumer, upload)
 
     def _poll(self, channel: Channel) -> float:
-        """Ask for the assignment; the master holds the question until it changes, once we know one from it."""
-        begun, wait = time.monotonic(), POLL_WAIT if self.link.answered_at else 0.0
+        """Ask for the assignment; from the second time on the master holds the question until it changes."""
+        begun, wait = time.monotonic(), POLL_WAIT if self._confirmed else 0.0
         answer = channel.exchange(
             "GET",
             messages.ASSIGNMENT,
@@ -168,6 +170,7 @@ class Uplink:
             if_none_match=f'"{self._version}"' if self._version else "",
             wait=wait,
         )
+        self._confirmed = True
         if answer.status == 304:
             self._assigned(None)
         else:
