@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from smokemesh.errors import ConfigError
+from smokemesh.errors import ConfigError, HostError
 from smokemesh.model.agent import Health
 from smokemesh.settings.secrets import parse_secret, secret_problem
 from smokemesh.settings.shape import LOCAL_AGENT, MasterSettings
@@ -28,17 +28,17 @@ class Sighting:
 
 
 def read_secret(path: str) -> bytes:
-    """The secret in a file. Raises ConfigError when others can read it, or it is none."""
+    """The secret in a file. Raises HostError when others can read it, or we cannot; ConfigError when it is none."""
     try:
         # The open file is judged, not its name: nobody swaps it in between.
         with open(path, "rb") as file:
             status = os.fstat(file.fileno())
             problem = secret_problem(path, status.st_mode, status.st_uid, os.geteuid())
             if problem:
-                raise ConfigError(problem)
+                raise HostError(problem)
             return parse_secret(file.read(65_536), path)
     except OSError as error:
-        raise ConfigError(f"secret file {path}: {error.strerror}") from error
+        raise HostError(f"secret file {path}: {error.strerror}") from error
     except ValueError as error:
         raise ConfigError(str(error)) from error
 

@@ -17,7 +17,7 @@ from smokemesh.master.assignments import Assignments, make_assignments
 from smokemesh.master.ingest import Ingest
 from smokemesh.master.live import Hub
 from smokemesh.master.metrics import Gauges, Label, Metrics
-from smokemesh.master.registry import Registry, Sighting, read_secrets
+from smokemesh.master.registry import Registry, Sighting, default_secret_file, read_secrets
 from smokemesh.model.agent import Health
 from smokemesh.model.assignment import Assignment
 from smokemesh.settings.shape import MasterSettings
@@ -35,6 +35,10 @@ FIXED: Final = ("listen_host", "listen_port", "storage_dsn", "catalogue_dsn", "r
 #: Bodies in memory at the same time: with `messages.MOST_BODY`, a bound on what all agents together can occupy.
 MOST_BODIES: Final = 16
 
+#: Seconds in which one complaint is logged once, and how many different ones are remembered.
+QUIET_FOR: Final = 60.0
+MOST_COMPLAINTS: Final = 1000
+
 Load = Callable[[], MasterSettings]
 
 
@@ -48,8 +52,25 @@ class Prepared:
 
 
 def prepare(settings: MasterSettings, data_dir: str) -> Prepared:
-    """Read the secrets and make the assignments. Raises ConfigError."""
+    """Read the secrets and make the assignments. Raises ConfigError or HostError."""
     return Prepared(settings, read_secrets(settings, data_dir), make_assignments(settings))
+
+
+class Quiet:
+    """Keeps the log readable while somebody knocks in vain all the time: it is told the time, and what is complained of."""
+
+    def __init__(self) -> None:
+        self._spoken: dict[tuple[str, ...], float] = {}
+
+    def speak(self, complaint: tuple[str, ...], now: float) -> bool:
+        """Whether to log it now; /metrics counts all of them."""
+        if len(self._spoken) >= MOST_COMPLAINTS:
+            self._spoken = {key: at for key, at in self._spoken.items() if now - at < QUIET_FOR}
+        known = self._spoken.get(complaint)
+        if (known is not None and now - known < QUIET_FOR) or len(self._spoken) >= MOST_COMPLAINTS:
+            return False
+        self._spoken[complaint] = now
+        return True
 
 
 class Master:
@@ -74,6 +95,7 @@ class Master:
             audience=(self.live, self.metrics.series),
             oldest=lambda: max(asdict(self.settings.retention).values()),
         )
+        self.quiet = Quiet()
         #: Places for agents' bodies in memory.
         self.bodies = asyncio.Semaphore(MOST_BODIES)
         #: Why the newest configuration is not in force, "" when it is.
@@ -85,6 +107,7 @@ class Master:
         self.stopping = False
         self._load = load
         self._turn = asyncio.Lock()
+        self._warn()
 
     async def reload(self) -> list[str]:
         """Load the configuration anew; the names of agents that get other work. Raises what is wrong with it."""
@@ -113,7 +136,16 @@ class Master:
         changed = self.assignments.replace(fresh.assignments)
         self.ingest.forget_tasks()
         self.reload_error, self.reloaded = "", time.time_ns()
+        self._warn()
         return changed
+
+    def _warn(self) -> None:
+        """Say what can be used and is probably not meant."""
+        for warning in self.settings.warnings:
+            log.warning("configuration: warning=%r", warning)
+        for agent in self.registry.without_secret(self.settings):
+            place = default_secret_file(self.data_dir, agent)
+            log.warning("agent cannot sign in, it has no secret: agent=%s cure=%r", agent, f"write one to {place}")
 
     def agents_seen(self) -> Mapping[str, Sighting]:
         """The last heartbeat of every agent ever heard."""
