@@ -356,7 +356,8 @@ class IcmpEngine:
             now = time.monotonic()
             lane = self._lane(profile.route, now)
             if lane is None:
-                self._put_off(rows, now, errno.EAGAIN)
+                self._delayed += len(rows)
+                self._flight.put_off(rows, now + self._tick)
                 return
             count = min(lane.free(len(rows), now), profile.outbox.count, max(_CHUNK, lane.channel.socket.capacity // 4))
             self._send_batch(profile, lane, rows[:count], now, stamped)
@@ -435,7 +436,7 @@ class IcmpEngine:
             self._transmit_stamps &= channel.socket.count_stamps_anew()
 
     def _put_off(self, rows: Rows, now: float, error: int) -> None:
-        """Try again shortly; a ping put off for longer than its patience has failed."""
+        """The kernel is busy: try again shortly; a ping put off for longer than its patience has failed."""
         r = self._flight.rounds
         overdue = now - (r.at[rows] + r.next[rows] * r.spacing[rows]) > r.spacing[rows] + r.patience[rows]
         self._delayed += int((~overdue).sum())
