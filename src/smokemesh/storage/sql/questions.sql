@@ -72,21 +72,21 @@ GROUP BY task, agent, at
 ORDER BY task, agent, at
 
 -- name: latest
+-- No tasks means every task.
 SELECT
     task,
     agent,
-    toUnixTimestamp64Nano(max(l.time)) AS at,
-    argMax((l.step, l.sent, l.received, l.error, l.flags, l.address, l.rtts), l.time) AS newest,
-    newest.1 AS step,
-    newest.2 AS sent,
-    newest.3 AS received,
-    newest.4 AS error,
-    newest.5 AS flags,
-    newest.6 AS address,
-    arrayReduce('quantileExactInclusive(0.5)', arrayFilter(x -> NOT isNaN(x), newest.7)) AS median
-FROM $table AS l
-WHERE l.time >= fromUnixTimestamp64Nano({since:Int64}) AND task IN {tasks:Array(UInt64)}
-GROUP BY task, agent
+    toUnixTimestamp64Nano(l.time) AS time,
+    step,
+    sent,
+    received,
+    arrayReduce('quantileExactInclusive(0.5)', arrayFilter(x -> NOT isNaN(x), rtts)) AS median,
+    flags,
+    error,
+    address
+FROM $table AS l FINAL
+WHERE l.time >= fromUnixTimestamp64Nano({since:Int64})
+    AND (empty({tasks:Array(UInt64)}) OR task IN {tasks:Array(UInt64)})
 ORDER BY task, agent
 
 -- name: rounds
