@@ -15,7 +15,7 @@ import pytest
 
 from smokemesh.master.app import Server
 from smokemesh.master.premises import listen
-from smokemesh.master.state import Master, open_master
+from smokemesh.master.state import MOST_COMPLAINTS, Master, Quiet, open_master
 from smokemesh.model.agent import Health
 from smokemesh.model.assignment import Assignment, task_id
 from smokemesh.model.rounds import RoundBatch
@@ -131,6 +131,16 @@ def first_configuration(running: Running) -> Iterator[None]:
     if (running.folder / "smokemesh.yaml").read_text() != CONFIG:
         running.write(CONFIG)
         assert running.ask("POST", "/-/reload").status == 200
+
+
+def test_complaints_are_logged_once_a_minute() -> None:
+    quiet = Quiet()
+    assert [quiet.speak(("peer", "?", "auth"), now) for now in (0.0, 59.0, 60.0, 61.0)] == [True, False, True, False]
+    assert quiet.speak(("another", "?", "auth"), 61.0)
+    for number in range(2 * MOST_COMPLAINTS):
+        quiet.speak((str(number),), 62.0)
+    assert not quiet.speak(("one more",), 63.0)
+    assert quiet.speak(("one more",), 200.0)
 
 
 def upload(first: int = 1, epoch: str = "e1", rounds: int = 2) -> Upload:

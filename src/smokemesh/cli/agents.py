@@ -1,6 +1,6 @@
 """`smokemesh agents`: the agents a master knows, and how they are."""
 
-import json
+from json import loads
 from typing import Any
 
 import click
@@ -24,14 +24,14 @@ COLUMNS = {
 
 @click.command("agents")
 @click.option("--master", default="http://127.0.0.1:8080", show_default=True, metavar="URL", help="The master to ask.")
-@click.option("--json", "as_json", is_flag=True, help="The API's answer.")
+@click.option("--json", is_flag=True, help="The API's answer.")
 @click.option("--ca-file", metavar="FILE", help="Certificates to trust for an https master.")
-def command(master: str, as_json: bool, ca_file: str | None) -> None:
+def command(master: str, json: bool, ca_file: str | None) -> None:
     """Show the agents a master knows, and how they are."""
     from smokemesh.cli.query import ask
 
-    found = json.loads(ask(f"{master.rstrip('/')}/api/v1/agents", ca_file))
-    if as_json:
+    found = loads(ask(f"{master.rstrip('/')}/api/v1/agents", ca_file))
+    if json:
         print_json(found)
     else:
         print_table([row(agent) for agent in found], COLUMNS)

@@ -17,7 +17,8 @@ from smokemesh.cli.first_config import first_config
 from smokemesh.cli.keys import write_secret
 from smokemesh.cli.master import default_data_dir, load_settings, parse_place
 from smokemesh.errors import HostError
-from smokemesh.master.premises import listen, url_of
+from smokemesh.master import premises
+from smokemesh.master.premises import url_of
 from smokemesh.settings.shape import LOCAL_AGENT, MasterSettings
 from smokemesh.version import __version__
 
@@ -36,7 +37,7 @@ FIRST_CONFIG: Final = "this-host.yaml"
 @click.option(
     "--listen", "listen_at", default=None, help="Address of the pages, over the configuration's.", metavar="HOST:PORT"
 )
-def command(config: str | None, data: str | None, listen_at: str | None) -> int:
+def command(config: str | None, data: str | None, listen: str | None) -> int:
     """Master and a local agent in one go.
 
     Without a configuration it measures the addresses of this host itself and touches nothing beyond it.
@@ -46,8 +47,8 @@ def command(config: str | None, data: str | None, listen_at: str | None) -> int:
         signal.signal(number, lambda *_: stop.set())
     folder = make_folder(Path(data or default_data_dir()).absolute())
     file = Path(config).absolute() if config else write_first_config(folder)
-    settings = load_settings(str(file), parse_place(listen_at) if listen_at else None)
-    with listen(settings.listen_host, settings.listen_port) as listener:
+    settings = load_settings(str(file), parse_place(listen) if listen else None)
+    with premises.listen(settings.listen_host, settings.listen_port) as listener:
         host, port = listener.getsockname()[:2]
         return run(folder, file, settings, listener, (reachable(host), port), stop)
 

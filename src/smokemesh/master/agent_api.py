@@ -83,9 +83,10 @@ def _refusal(master: Master, request: Asked, signer: signing.Verified | None, er
     who = signer.key_id if signer else "?"
     master.metrics.refused(error.code)
     peer = request.client.host if request.client else "?"
-    log.warning(
-        "refused: route=%s agent=%s peer=%s code=%s reason=%r", request.url.path, who, peer, error.code, str(error)
-    )
+    if master.quiet.speak((peer, who, error.code), time.monotonic()):
+        log.warning(
+            "refused: route=%s agent=%s peer=%s code=%s reason=%r", request.url.path, who, peer, error.code, str(error)
+        )
     body = messages.encode(ErrorReply(code=error.code, message=str(error)))
     return Answer(status=error.http_status, body=body)
 
