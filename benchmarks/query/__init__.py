@@ -1,0 +1,1 @@
+"""How long the store takes to answer for a graph over 400 days."""

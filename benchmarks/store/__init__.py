@@ -1,0 +1,1 @@
+"""How many rounds a second the store takes, rollups included."""
