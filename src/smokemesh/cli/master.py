@@ -1,6 +1,5 @@
 """`smokemesh master`: the program that collects and shows."""
 
-import logging
 import os
 import socket
 from dataclasses import replace
@@ -10,8 +9,6 @@ import click
 from smokemesh.cli import logs
 from smokemesh.errors import ConfigError, UsageError
 from smokemesh.settings.shape import MasterSettings
-
-log = logging.getLogger("smokemesh.master")
 
 
 @click.command()
@@ -28,10 +25,7 @@ def command(
     place = parse_place(listen) if listen else None
 
     def load() -> MasterSettings:
-        settings = load_settings(config, place)
-        for warning in settings.warnings:
-            log.warning("configuration: warning=%r", warning)
-        return settings
+        return load_settings(config, place)
 
     logs.configure(log_level, logfile)
     settings = load()
