@@ -68,7 +68,8 @@ class Up:
 
 def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "smokemesh", "up", "--data", str(folder), *arguments]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, text=True)
 
 
 @contextmanager
@@ -113,6 +114,7 @@ def test_measures_this_host_and_ends_cleanly(tmp_path: Path, number: signal.Sign
             (sight,) = running.ask("/api/v1/latest")[targets["127.0.0.1"]]
             assert (sight["agent"], sight["state"], sight["sent"], sight["received"]) == ("local", "ok", 10, 10)
             assert 0 < sight["median"] < 0.05
+            assert_agents_are_listed(running.url)
         children = [running.child("master"), wait_until(lambda: running.child("agent"))]
         stop = time.monotonic()
         running.process.send_signal(number)
@@ -121,6 +123,16 @@ def test_measures_this_host_and_ends_cleanly(tmp_path: Path, number: signal.Sign
         assert errors == ""
         assert time.monotonic() - stop < 5
         assert all(gone(pid) for pid in children)
+
+
+def assert_agents_are_listed(url: str) -> None:
+    command = [sys.executable, "-m", "smokemesh", "agents", "--master", url]
+    table = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stdout.splitlines()
+    assert table[0].split()[:2] == ["agent", "location"]
+    assert table[1].split()[0] == "local"
+    assert " up " in table[1]
+    found = json.loads(subprocess.run([*command, "--json"], capture_output=True, timeout=30, check=True).stdout)
+    assert (found[0]["name"], found[0]["alive"]) == ("local", True)
 
 
 def test_its_own_configuration_touches_only_this_host(tmp_path: Path) -> None:
@@ -143,6 +155,12 @@ def test_a_child_that_dies_is_started_again_and_nothing_is_lost(tmp_path: Path) 
     config.write_text("defaults: {step: 1s, pings: 3}\ntargets: {x: {host: 127.0.0.1}}\n")
     with up(tmp_path / "data", "--config", str(config)) as running:
         wait_until(running.newest)
+        config.write_text(config.read_text().replace("x:", "y:"))
+        running.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: "/y" in running.newest())
+        config.write_text(config.read_text().replace("y:", "x:"))
+        running.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: "/x" in running.newest())
         for name in ("master", "agent"):
             kill_and_see_it_come_back(running, name)
         rounds = running.ask("/api/v1/rounds?target=/x&agent=local&begin=now-10m")

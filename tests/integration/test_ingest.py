@@ -223,6 +223,16 @@ def test_records_that_cannot_be_read_are_refused_whole(ingest: Ingest, store: Cl
     assert take(ingest, "broken", upload(1, rounds(-10))) == [(1, False, 0)]
 
 
+def test_an_upload_unpacks_to_a_bounded_size(
+    ingest: Ingest, store: ClickHouseRounds, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("smokemesh.master.ingest.MOST_UNPACKED", 1000)
+    assert take(ingest, "bomb", upload(1, rounds(-10)))
+    with pytest.raises(WireError, match="upload: unpacks to more than 1000 bytes; send fewer records at a time"):
+        take(ingest, "bomb", upload(2, *(rounds(-10) for _ in range(20))))
+    assert stored(store, "bomb") == 1
+
+
 @pytest.mark.parametrize(
     ("epoch", "numbers"),
     [("", [1]), ("a/b", [1]), ("x" * 65, [1]), ("e", []), ("e", [0]), ("e", [1, 3]), ("e", [2, 1])],

@@ -50,6 +50,11 @@ class Child:
         """Its process number while it runs."""
         return self._process.pid if self._process is not None and self._process.poll() is None else None
 
+    def signal(self, number: signal.Signals) -> None:
+        """Pass a signal on, if it runs."""
+        if self._process is not None:
+            self._process.send_signal(number)
+
     def check(self) -> int | None:
         """The status with which we should end because of this child, None to go on."""
         if self._process is None:

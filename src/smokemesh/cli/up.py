@@ -6,6 +6,7 @@ import signal
 import socket
 import sys
 import threading
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -34,9 +35,7 @@ FIRST_CONFIG: Final = "this-host.yaml"
     "--config", default=None, help="Configuration file; without it this host's own addresses.", metavar="FILE"
 )
 @click.option("--data", default=None, help="Directory for everything that is kept.", metavar="DIR")
-@click.option(
-    "--listen", "listen_at", default=None, help="Address of the pages, over the configuration's.", metavar="HOST:PORT"
-)
+@click.option("--listen", default=None, help="Address of the pages, over the configuration's.", metavar="HOST:PORT")
 def command(config: str | None, data: str | None, listen: str | None) -> int:
     """Master and a local agent in one go.
 
@@ -64,6 +63,9 @@ def run(
     """Keep both programs running until `stop`; the status to end with."""
     secret = secret_file(folder, settings)
     master, agent = children(folder, file, secret, listener.fileno(), url_of(*place))
+    # A terminal that closes sends it too, and then nobody is left to stop us.
+    reread = stop.set if sys.stdin.isatty() else partial(master.signal, signal.SIGHUP)
+    signal.signal(signal.SIGHUP, lambda *_: reread())
     try:
         master.start()
         status = wait_ready(master, place, stop)

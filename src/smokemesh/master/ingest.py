@@ -25,7 +25,7 @@ from smokemesh.model.assignment import Task, task_id
 from smokemesh.model.rounds import COLUMNS, RoundBatch
 from smokemesh.storage.catalogue import Catalogue
 from smokemesh.storage.store import RoundStore
-from smokemesh.wire.columns import unpack
+from smokemesh.wire.columns import MOST_BYTES, unpack
 from smokemesh.wire.messages import Record, Upload, UploadReply
 
 log = logging.getLogger(__name__)
@@ -34,6 +34,8 @@ log = logging.getLogger(__name__)
 MOST_AHEAD: Final = 3600 * 10**9
 #: Task numbers remembered, for each agent, as meaning nothing.
 MOST_STRANGE: Final = 10_000
+#: Bytes that one upload may unpack to.
+MOST_UNPACKED: Final = MOST_BYTES
 #: Uploads unpacked and stored at the same time.
 WORKERS: Final = 4
 _EPOCH = re.compile(r"[0-9A-Za-z_-]{1,64}")
@@ -117,7 +119,7 @@ class Ingest:
             self.counters.duplicates += 1
             return UploadReply(epoch=upload.epoch, stored=stored, duplicate=True)
         first, last = fresh[0].sequence, fresh[-1].sequence
-        batch = RoundBatch.concatenate([_unpack(record) for record in fresh])
+        batch = _unpack(fresh)
         kept, refusals = self._judge.sift(agent, batch, now)
         began = time.monotonic()
         if len(kept):
@@ -232,8 +234,16 @@ def _check_range(upload: Upload) -> None:
         raise WireError(f"upload: sequences {numbers[:3]}… are not consecutive numbers from 1 on")
 
 
-def _unpack(record: Record) -> RoundBatch:
-    try:
-        return unpack(record.rounds)
-    except WireError as error:
-        raise WireError(f"record {record.sequence}: {error}") from error
+def _unpack(records: Iterable[Record]) -> RoundBatch:
+    """The rounds of all records; together they are bounded, whatever they were compressed to."""
+    batches, size = [], 0
+    for record in records:
+        try:
+            batch = unpack(record.rounds)
+        except WireError as error:
+            raise WireError(f"record {record.sequence}: {error}") from error
+        batches.append(batch)
+        size += batch.rtts.nbytes + batch.task.nbytes * len(COLUMNS)
+        if size > MOST_UNPACKED:
+            raise WireError(f"upload: unpacks to more than {MOST_UNPACKED} bytes; send fewer records at a time")
+    return RoundBatch.concatenate(batches)
