@@ -466,5 +466,13 @@ export function verticalLimits(shown: readonly Series[], scale: Scale): [number,
     (low, series) => known(series.bands[0] ?? series.median).reduce((a, b) => Math.min(a, b), low),
     Infinity,
   );
-  return [Number.isFinite(least) ? Math.max(1e-7, least * 0.8) : most / 1000, Math.max(most, least * 1.5)];
+  if (!Number.isFinite(least)) return [most / 1000, most];
+  return [rounded(Math.max(1e-7, least), false), rounded(Math.max(most, least * 1.5), true)];
+}
+
+/** The next of 1, 2, 5 times a power of ten, up or down. */
+function rounded(value: number, up: boolean): number {
+  const power = 10 ** Math.floor(Math.log10(value));
+  const steps = [1, 2, 5, 10].map((factor) => factor * power);
+  return up ? (steps.find((step) => step >= value) ?? value) : ([...steps].reverse().find((step) => step <= value) ?? value);
 }

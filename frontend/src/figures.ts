@@ -27,7 +27,7 @@ export function legend(): HTMLElement {
   const line = document.createElement("div");
   line.className = "legend";
   const tints = colors();
-  line.append(`${t("loss_color")}:`);
+  line.append(t("loss_color", { pings: data.pings ?? 20 }));
   data.palette.loss.forEach(([, , label], place) => {
     const last = place === data.palette.loss.length - 1;
     const tile = patch((pen) => {

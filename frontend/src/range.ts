@@ -21,9 +21,9 @@ export function seconds(text: string, now: number): number {
   return Date.parse(text) / 1000;
 }
 
-/** A moment as the address says it. */
+/** A moment as the address says it, to the second. */
 export function written(time: number): string {
-  return new Date(Math.round(time * 1000)).toISOString().replace(".000Z", "Z");
+  return new Date(Math.round(time) * 1000).toISOString().replace(".000Z", "Z");
 }
 
 /** The length of a range that ends now, as `3h`; "" when it is another range. */

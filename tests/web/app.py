@@ -75,10 +75,10 @@ def make_app(master: Standing) -> Litestar:
 @contextmanager
 def serving(master: Standing, port: int = 0) -> Iterator[str]:
     """The application on a port of loopback, in a thread; its base address."""
+    config = uvicorn.Config(make_app(master), log_level="warning", timeout_graceful_shutdown=2)
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind(("127.0.0.1", port))
-    config = uvicorn.Config(make_app(master), log_level="warning", timeout_graceful_shutdown=2)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()

@@ -14,15 +14,16 @@ from typing import Any, Final
 import jinja2
 import msgspec
 from litestar import Request, Response, Router, get
-from litestar.di import Provide
+from litestar.di import NamedDependency, Provide
 from litestar.exceptions import HTTPException
+from litestar.params import FromPath, FromQuery
 from litestar.response import Redirect
 
 from smokemesh.analysis import smoke
 from smokemesh.errors import NotFound, SmokemeshError
-from smokemesh.master import query_api
-from smokemesh.master.query_api import Desk
 from smokemesh.master.web import language, ranges, screen, status
+from smokemesh.master.web.answers import agent_bodies
+from smokemesh.master.web.desk import Desk, provide_desk
 from smokemesh.model.rounds import Flag
 from smokemesh.model.target import Node
 from smokemesh.version import __version__
@@ -125,9 +126,11 @@ def render(
         .render(
             t=reader.texts,
             reader=reader,
+            agent_title=desk.agent_title,
             tree=menu(desk, node),
             here=node.path if node else "",
             data=_script_safe(data),
+            code=code,
             problem=getattr(desk.master, "reload_error", "") or "",
             **values,
         )
@@ -220,7 +223,7 @@ def attention(node: Node, now: status.Snapshot) -> list[Card]:
     return sorted((one for one in cards if one.state in order), key=lambda one: order[one.state])
 
 
-def trail(desk: Desk, path: str) -> list[Node]:
+def trail(desk: Desk, path: FromPath[str]) -> list[Node]:
     """The nodes from the root to a path."""
     parts = [part for part in path.split("/") if part]
     steps = ["/" + "/".join(parts[: k + 1]) for k in range(len(parts))]
@@ -273,7 +276,6 @@ def detail(desk: Desk, reader: Visitor, node: Node) -> Response[str]:
         pings=probe.pings,
         probe_name=target.probe.partition("#")[0],
         card=card(node, now),
-        agent_title=desk.agent_title,
         trail=trail(desk, node.path),
         groups=[Group(child, status.tally(child, states)) for child in shown if child.children],
         cards=[card(child, now) for child in shown if child.target is not None],
@@ -291,20 +293,20 @@ def detail(desk: Desk, reader: Visitor, node: Node) -> Response[str]:
 
 
 @get("/", sync_to_thread=True, include_in_schema=False)
-def get_root(request: Request[Any, Any, Any], desk: Desk) -> Response[str]:
+def get_root(request: Request[Any, Any, Any], desk: NamedDependency[Desk]) -> Response[str]:
     """The overview of everything."""
     return overview(desk, visitor(request), desk.node("/"))
 
 
 @get("/targets/{path:path}", sync_to_thread=True, include_in_schema=False)
-def get_place(request: Request[Any, Any, Any], desk: Desk, path: str) -> Response[str]:
+def get_place(request: Request[Any, Any, Any], desk: NamedDependency[Desk], path: FromPath[str]) -> Response[str]:
     """A place in the tree."""
     node, reader = desk.node(path), visitor(request)
     return detail(desk, reader, node) if node.target is not None else overview(desk, reader, node)
 
 
 @get("/agents", sync_to_thread=True, include_in_schema=False)
-def get_agents(request: Request[Any, Any, Any], desk: Desk) -> Response[str]:
+def get_agents(request: Request[Any, Any, Any], desk: NamedDependency[Desk]) -> Response[str]:
     """The agents and their health."""
     reader = visitor(request)
     return render(
@@ -312,13 +314,13 @@ def get_agents(request: Request[Any, Any, Any], desk: Desk) -> Response[str]:
         reader,
         "agents.html",
         title=reader.texts("agents"),
-        agents=query_api.agent_bodies(desk),
+        agents=agent_bodies(desk),
         data={"page": "agents"},
     )
 
 
 @get("/language/{code:str}", sync_to_thread=False, include_in_schema=False)
-def set_language(request: Request[Any, Any, Any], code: str, back: str = "/") -> Redirect:
+def set_language(request: Request[Any, Any, Any], code: FromPath[str], back: FromQuery[str] = "/") -> Redirect:
     """Remember the language, and go back to the page."""
     # Only a path of ours: "//host" and "/\\host" would lead to another site.
     safe = back if back.startswith("/") and not back.startswith(("//", "/\\")) else "/"
@@ -329,7 +331,7 @@ def set_language(request: Request[Any, Any, Any], code: str, back: str = "/") ->
 
 
 @get("/smokeping.cgi", sync_to_thread=True, include_in_schema=False)
-def get_old_bookmark(desk: Desk, target: str = "") -> Redirect:
+def get_old_bookmark(desk: NamedDependency[Desk], target: FromQuery[str] = "") -> Redirect:
     """SmokePing's address of a target, `?target=A.B~agent`: the page that shows it here."""
     place, _, agent = target.partition("~")
     node = desk.settings.tree.find("/" + place.replace(".", "/")) if place else None
@@ -339,7 +341,7 @@ def get_old_bookmark(desk: Desk, target: str = "") -> Redirect:
 
 
 @get("/static/{path:path}", sync_to_thread=True, include_in_schema=False)
-def get_static(path: str) -> Response[bytes]:
+def get_static(path: FromPath[str]) -> Response[bytes]:
     """A file of the front end. Its address changes with its content, so it may be kept for good."""
     wanted = (STATIC / path.lstrip("/")).resolve()
     if not wanted.is_relative_to(STATIC) or not wanted.is_file():
@@ -359,7 +361,7 @@ def get_favicon() -> Redirect:
 
 def explain_page(request: Request[Any, Any, Any], error: Exception) -> Response[str]:
     """An error as a page a person can go on from."""
-    desk = query_api.provide_desk(request.app.state)
+    desk = provide_desk(request.app.state)
     reader = visitor(request)
     code = error.http_status if isinstance(error, SmokemeshError) else int(getattr(error, "status_code", 500))
     missing = code == 404
@@ -377,7 +379,7 @@ def explain_page(request: Request[Any, Any, Any], error: Exception) -> Response[
     )
 
 
-def _near(desk: Desk, path: str) -> list[Node]:
+def _near(desk: Desk, path: FromPath[str]) -> list[Node]:
     """Places whose name occurs in what was asked for."""
     wanted = path.rstrip("/").rsplit("/", 1)[-1].lower()
     if len(wanted) < 2:
@@ -392,7 +394,7 @@ routes = [
         route_handlers=[
             get_root, get_place, get_agents, set_language, get_old_bookmark, get_static, get_favicon,
         ],
-        dependencies={"desk": Provide(query_api.provide_desk, sync_to_thread=False)},
+        dependencies={"desk": Provide(provide_desk, sync_to_thread=False)},
         exception_handlers={SmokemeshError: explain_page, HTTPException: explain_page},
     )
 ]  # fmt: skip

@@ -20,9 +20,9 @@ DEFAULT: Final = "3h"
 #: Ranges longer than this, or before 1970, are typing errors.
 LONGEST: Final = 100 * 366 * 86400 * NANO
 
-_RELATIVE = re.compile(r"now(?:-(\d+(?:\.\d+)?)([smhdwy]))?")
-_LENGTH = re.compile(r"(\d+(?:\.\d+)?)([smhdwy])")
-_SECONDS = re.compile(r"\d{1,12}(?:\.\d{1,9})?")
+_RELATIVE = re.compile(r"now(?:-(\d+(?:\.\d+)?)([smhdwy]))?", re.ASCII)
+_LENGTH = re.compile(r"(\d+(?:\.\d+)?)([smhdwy])", re.ASCII)
+_SECONDS = re.compile(r"\d{1,12}(?:\.\d{1,9})?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)

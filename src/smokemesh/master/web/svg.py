@@ -405,8 +405,8 @@ def _legend(picture: Picture, y: int) -> list[str]:
     theme, t = picture.theme, picture.texts
     items = [(f"#{step.color}", step.label) for step in steps[:-1]]
     items += [(theme.down_edge, t("legend_down")), ("url(#none)", t("legend_nodata"))]
-    parts = [f'<text x="{LEFT}" y="{y}" fill="{theme.soft}">{escape(t("loss_color"))}:</text>']
-    x = LEFT + 52
+    parts = [f'<text x="{LEFT}" y="{y}" fill="{theme.soft}">{escape(t("loss_color", pings=picture.pings))}</text>']
+    x = LEFT + 104
     for fill, label in items:
         parts.append(f'<rect x="{x}" y="{y - 8}" width="12" height="8" fill="{fill}" stroke="{theme.grid}"/>')
         parts.append(f'<text x="{x + 16}" y="{y}" fill="{theme.soft}">{escape(label)}</text>')

@@ -1,0 +1,318 @@
+"""What the query API answers: the structs, and how they are made from the tree, the store and the registry.
+
+RTTs are seconds, losses shares, times RFC 3339; columns of series are Unix seconds as floats. What is not known is null.
+"""
+
+import math
+from ipaddress import IPv6Address
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+
+from smokemesh.analysis import smoke
+from smokemesh.master.registry import Sighting
+from smokemesh.master.web import ranges, status
+from smokemesh.master.web.desk import Desk, clock
+from smokemesh.master.web.summary import Summary, summarize
+from smokemesh.model.rounds import Flag, RoundBatch
+from smokemesh.model.series import Latest, Series
+from smokemesh.model.target import Node, Target
+
+
+class ErrorBody(msgspec.Struct, frozen=True):
+    """Why a question was refused: a code for machines and a sentence for people."""
+
+    code: str
+    message: str
+
+
+class SightBody(msgspec.Struct, frozen=True, kw_only=True):
+    """A target as one agent sees it now."""
+
+    agent: str
+    state: status.State
+    #: Begin of the newest round, RFC 3339; null when none came lately.
+    time: str | None = None
+    step: float | None = None
+    sent: int = 0
+    received: int = 0
+    loss: float | None = None
+    median: float | None = None
+    flags: list[str] = []
+    address: str = ""
+
+
+class TargetBody(msgspec.Struct, frozen=True, kw_only=True):
+    """A target and how it is measured."""
+
+    path: str
+    title: str
+    host: str
+    probe: str
+    kind: str
+    step: float
+    pings: int
+    agents: list[str]
+    task: str
+    labels: dict[str, str] = {}
+    sights: list[SightBody] = []
+
+
+class NodeBody(msgspec.Struct, frozen=True, kw_only=True):
+    """A place in the tree; `counts` are the targets at and below it by state."""
+
+    path: str
+    menu: str
+    title: str
+    remark: str = ""
+    host: str = ""
+    state: status.State
+    counts: dict[str, int]
+    #: There are children, whether or not they are listed here.
+    parent: bool = False
+    children: list["NodeBody"] = []
+
+
+class SeriesBody(msgspec.Struct, frozen=True, kw_only=True):
+    """One target as one agent saw it: columns of equal length, in order of time."""
+
+    target: str
+    agent: str
+    title: str
+    color: str
+    #: The level it was read from: raw, 5m, 1h or 1d.
+    level: str
+    #: Seconds one point stands for.
+    step: float
+    #: Pings in a round as configured now.
+    pings: int
+    #: Where a vertical axis should end, seconds, so that usual values fit.
+    upper: float
+    #: Begin of each point, Unix seconds.
+    time: list[float]
+    sent: list[int]
+    received: list[int]
+    late: list[int]
+    duplicates: list[int]
+    reordered: list[int]
+    errors: list[int]
+    flags: list[int]
+    rounds: list[int]
+    median: list[float]
+    mean: list[float]
+    deviation: list[float]
+    jitter: list[float]
+    #: One column for each quantile of `quantiles`; empty when not asked for.
+    bands: list[list[float]]
+    summary: Summary
+
+
+class SeriesReply(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer for a range; Unix seconds."""
+
+    begin: float
+    end: float
+    now: float
+    quantiles: list[float]
+    series: list[SeriesBody]
+
+
+class RoundBody(msgspec.Struct, frozen=True, kw_only=True):
+    """One round as it was measured; `rtts` in the order sent, null when lost."""
+
+    time: str
+    target: str
+    agent: str
+    address: str
+    step: float
+    sent: int
+    received: int
+    late: int
+    duplicates: int
+    reordered: int
+    corrupted: int
+    errors: int
+    error: int
+    flags: list[str]
+    rtts: list[float]
+
+
+class AgentBody(msgspec.Struct, frozen=True, kw_only=True):
+    """An agent: how it is configured, and what it last said of itself."""
+
+    name: str
+    title: str
+    location: str
+    color: str
+    #: Targets it is to measure.
+    targets: int
+    #: RFC 3339; null when it never called this master since it started.
+    seen: str | None
+    #: Seconds since it called.
+    silent: float | None
+    alive: bool
+    #: The agent's clock minus the master's when it last called, seconds; the way of the message is part of it.
+    clock_offset: float | None
+    health: dict[str, Any] | None
+
+
+# ---------------------------------------------------------------- the tree
+
+
+def _known(value: float) -> float | None:
+    return None if math.isnan(value) else value
+
+
+def flag_names(flags: int) -> list[str]:
+    """The names of the flags that are set."""
+    return [flag.name.lower() for flag in Flag if flag.value and flags & flag and flag.name]
+
+
+def sight_body(sight: status.Sight) -> SightBody:
+    """A sight as the API tells it."""
+    newest: Latest | None = sight.round
+    if newest is None:
+        return SightBody(agent=sight.agent, state=sight.state)
+    return SightBody(
+        agent=sight.agent,
+        state=sight.state,
+        time=ranges.rfc3339(newest.time),
+        step=newest.step,
+        sent=newest.sent,
+        received=newest.received,
+        loss=_known(sight.loss),
+        median=_known(newest.median),
+        flags=flag_names(newest.flags),
+        address=newest.address,
+    )
+
+
+def target_body(desk: Desk, node: Node, target: Target, now: status.Snapshot) -> TargetBody:
+    """A target as the API tells it."""
+    probe = status.probe_of(desk.settings, target)
+    return TargetBody(
+        path=target.path,
+        title=node.title,
+        host=target.host,
+        probe=target.probe.partition("#")[0],
+        kind=probe.kind,
+        step=probe.step,
+        pings=probe.pings,
+        agents=list(target.agents),
+        task=f"{status.task_of(target):016x}",
+        labels=dict(target.labels),
+        sights=[sight_body(sight) for sight in now.sights(target)],
+    )
+
+
+def node_body(node: Node, states: dict[str, status.State], depth: int) -> NodeBody:
+    """A node with `depth` generations of children."""
+    tally = status.tally(node, states)
+    shown = [child for child in node.children if not child.hidden]
+    return NodeBody(
+        path=node.path,
+        menu=node.menu or node.name,
+        title=node.title or node.menu or node.name,
+        remark=node.remark,
+        host=node.target.host if node.target else "",
+        state=tally.state,
+        counts={state: count for state, count in tally.counts.items()},
+        parent=bool(shown),
+        children=[node_body(child, states, depth - 1) for child in shown] if depth > 0 else [],
+    )
+
+
+# ---------------------------------------------------------------- series and rounds
+
+
+def _floats(column: np.ndarray) -> list[float]:
+    """Nanosecond digits are all that was measured; more only fatten the answer."""
+    return np.round(column, 9).tolist()
+
+
+def series_body(desk: Desk, target: Target, series: Series, end: int, with_smoke: bool) -> SeriesBody:
+    """A series as the API tells it."""
+    return SeriesBody(
+        target=target.path,
+        agent=series.agent,
+        title=desk.agent_title(series.agent),
+        color=desk.agent_color(series.agent),
+        level=series.level,
+        step=float(series.step),
+        pings=status.probe_of(desk.settings, target).pings,
+        upper=smoke.upper_limit(series.median),
+        time=(series.time / ranges.NANO).tolist(),
+        sent=series.sent.tolist(),
+        received=series.received.tolist(),
+        late=series.late.tolist(),
+        duplicates=series.duplicates.tolist(),
+        reordered=series.reordered.tolist(),
+        errors=series.errors.tolist(),
+        flags=series.flags.tolist(),
+        rounds=series.rounds.tolist(),
+        median=_floats(series.median),
+        mean=_floats(series.mean),
+        deviation=_floats(series.deviation),
+        jitter=_floats(series.jitter),
+        bands=_floats(series.bands.T) if with_smoke else [],  # type: ignore[arg-type]  # two-dimensional
+        summary=summarize(series, end),
+    )
+
+
+def _address(raw: np.ndarray) -> str:
+    address = IPv6Address(raw.tobytes())
+    return "" if int(address) == 0 else str(address.ipv4_mapped or address)
+
+
+def round_bodies(path: str, agent: str, batch: RoundBatch) -> list[RoundBody]:
+    """Rounds as the API tells them."""
+    return [
+        RoundBody(
+            time=ranges.rfc3339(int(batch.time[i])),
+            target=path,
+            agent=agent,
+            address=_address(batch.address[i]),
+            step=float(batch.step[i]),
+            **{name: int(getattr(batch, name)[i]) for name in _ROUND_COUNTS},
+            flags=flag_names(int(batch.flags[i])),
+            rtts=_floats(batch.rtts[batch.offsets[i] : batch.offsets[i + 1]].astype("f8")),
+        )
+        for i in range(len(batch))
+    ]
+
+
+_ROUND_COUNTS: Final = ("sent", "received", "late", "duplicates", "reordered", "corrupted", "errors", "error")
+
+
+# ---------------------------------------------------------------- agents
+
+
+def agent_bodies(desk: Desk) -> list[AgentBody]:
+    """All agents, configured or heard of."""
+    now = clock()
+    counts: dict[str, int] = {}
+    for target in desk.settings.targets:
+        for name in target.agents:
+            counts[name] = counts.get(name, 0) + 1
+    heard = desk.master.registry.sightings()
+    names = list(dict.fromkeys([*desk.settings.agents, *counts, *heard]))
+    return [_agent_body(desk, name, counts.get(name, 0), heard.get(name), now) for name in names]
+
+
+def _agent_body(desk: Desk, name: str, targets: int, heard: Sighting | None, now: int) -> AgentBody:
+    agent = desk.settings.agents.get(name)
+    seen = heard.seen if heard else 0
+    silent = (now - seen) / ranges.NANO if seen else None
+    return AgentBody(
+        name=name,
+        title=agent.title if agent else name,
+        location=agent.location if agent else "",
+        color=agent.color if agent else "",
+        targets=targets,
+        seen=ranges.rfc3339(seen) if seen else None,
+        silent=silent,
+        alive=silent is not None and silent < 3 * desk.settings.heartbeat_interval,
+        clock_offset=heard.clock_offset if heard else None,
+        health=msgspec.to_builtins(heard.health) if heard else None,
+    )

@@ -1,0 +1,109 @@
+"""What the handlers ask of the running master, and how questions are read: paths, agents, ranges, amounts."""
+
+import time
+from collections.abc import Sequence
+from typing import Any, Final
+
+from litestar.datastructures import State
+
+from smokemesh.errors import NotFound, UsageError
+from smokemesh.master.web import ranges, status
+from smokemesh.model.series import Series, SeriesQuestion
+from smokemesh.model.target import Node, Target
+from smokemesh.settings.shape import MasterSettings
+
+MOST_POINTS: Final = 10_000
+MOST_SERIES: Final = 200
+MOST_ROUNDS: Final = 100_000
+
+
+def clock() -> int:
+    """Now, nanoseconds UTC."""
+    return time.time_ns()
+
+
+class Desk:
+    """What the handlers ask of the running master, for the time of one request."""
+
+    def __init__(self, master: Any, board: status.Board) -> None:
+        self.master, self.board = master, board
+        self.settings: MasterSettings = master.settings
+
+    def node(self, path: str) -> Node:
+        """The node at a path; NotFound names it."""
+        clean = "/" + path.strip("/")
+        found = self.settings.tree.find(clean) if clean != "/" else self.settings.tree
+        if found is None:
+            raise NotFound(f"target {clean}: no such place in the tree; see /api/v1/tree")
+        return found
+
+    def target(self, path: str) -> Target:
+        """The target at a path; NotFound names it."""
+        node = self.node(path)
+        if node.target is None:
+            raise NotFound(f"target {node.path}: is a group without a host of its own; ask for one of its children")
+        return node.target
+
+    def agents_of(self, target: Target, asked: Sequence[str] | None) -> list[str]:
+        """The agents of a target, or those of them that were asked for."""
+        known = set(target.agents) | set(self.settings.agents)
+        for name in asked or ():
+            if name not in known:
+                raise NotFound(f"agent {name}: no such agent; {target.path} is measured by {', '.join(target.agents)}")
+        return list(dict.fromkeys(asked)) if asked else list(target.agents)
+
+    def agent_title(self, name: str) -> str:
+        """What people read for an agent."""
+        agent = self.settings.agents.get(name)
+        return agent.title if agent else name
+
+    def agent_color(self, name: str) -> str:
+        """Its configured colour, "" when the page may choose."""
+        agent = self.settings.agents.get(name)
+        return agent.color if agent else ""
+
+    def series(
+        self,
+        pairs: Sequence[tuple[Target, str]],
+        span: ranges.Range,
+        points: int,
+        level: str = "",
+    ) -> list[Series]:
+        """The series of (target, agent) pairs."""
+        questions = [
+            SeriesQuestion(
+                task=status.task_of(target), agent=agent, begin=span.begin, end=span.end, points=points, level=level
+            )
+            for target, agent in pairs
+        ]
+        return list(self.master.store.series(questions)) if questions else []
+
+
+def provide_desk(state: State) -> Desk:
+    """The desk of this application; the board of newest rounds is made once."""
+    if "board" not in state:
+        state.board = status.Board(state.master.store, clock)
+    return Desk(state.master, state.board)
+
+
+def parse_span(begin: str, end: str) -> ranges.Range:
+    """The range of a request."""
+    return ranges.parse_range(begin, end, clock())
+
+
+def choose_pairs(desk: Desk, paths: Sequence[str], agents: Sequence[str] | None) -> list[tuple[Target, str]]:
+    """The (target, agent) pairs a request names."""
+    targets = [desk.target(path) for path in dict.fromkeys(paths)]
+    pairs = [(target, agent) for target in targets for agent in desk.agents_of(target, agents)]
+    if not pairs:
+        raise UsageError("target is missing: add target=/PATH")
+    if len(pairs) > MOST_SERIES:
+        raise UsageError(f"{len(pairs)} series asked at once, at most {MOST_SERIES}: name fewer targets or agents")
+    return pairs
+
+
+def check_points(points: int, most: int = MOST_POINTS) -> int:
+    """The number of points, refused when out of bounds."""
+    if not 1 <= points <= most:
+        raise UsageError(f"points is {points}: must be 1 to {most}")
+    return points

@@ -1,0 +1,134 @@
+"""The graph and the rounds as files to keep: SVG, PNG, CSV."""
+
+import csv
+import io
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import tzinfo
+from urllib.parse import quote
+from zoneinfo import ZoneInfo
+
+from litestar import Response
+
+from smokemesh.errors import UsageError
+from smokemesh.master.web import language, ranges, screen, status, svg
+from smokemesh.master.web.answers import RoundBody, flag_names
+from smokemesh.master.web.desk import Desk, check_points, choose_pairs, clock, parse_span
+from smokemesh.master.web.summary import summarize
+from smokemesh.model.series import BANDS, Series
+from smokemesh.model.target import Node, Target
+
+
+def parse_zone(name: str) -> tzinfo:
+    """A time zone by its IANA name."""
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        raise UsageError(f"zone {name!r}: no such time zone; write one like Europe/Zurich or UTC") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """What a picture is drawn from."""
+
+    node: Node
+    pairs: list[tuple[Target, str]]
+    found: list[Series]
+    span: ranges.Range
+
+
+def draw(desk: Desk, target: str, agent: Sequence[str] | None, begin: str, end: str, points: int) -> Drawn:
+    span = parse_span(begin, end)
+    pairs = choose_pairs(desk, [target], agent)
+    return Drawn(desk.node(target), pairs, desk.series(pairs, span, check_points(points)), span)
+
+
+def picture(desk: Desk, drawn: Drawn, theme: str, lang: str, zone: str, width: int, height: int) -> str:
+    if not (200 <= width <= 4000 and 80 <= height <= 2000):
+        raise UsageError(f"picture of {width}x{height}: width must be 200 to 4000 and height 80 to 2000 pixels")
+    target = drawn.pairs[0][0]
+    probe, texts = status.probe_of(desk.settings, target), language.catalogue(lang)
+    lines = [
+        svg.Line(
+            series=one,
+            summary=summarize(one, min(drawn.span.end, clock())),
+            title=desk.agent_title(one.agent),
+            color=desk.agent_color(one.agent),
+        )
+        for one in drawn.found
+    ]
+    return svg.draw(
+        svg.Picture(
+            title=texts("graph_title", title=drawn.node.title, agent=", ".join(line.title for line in lines)),
+            note=texts("graph_probe", pings=probe.pings, step=screen.span(probe.step), host=target.host),
+            lines=lines,
+            begin=drawn.span.begin,
+            end=drawn.span.end,
+            now=clock(),
+            pings=probe.pings,
+            texts=texts,
+            theme=svg.THEMES[theme],
+            zone=parse_zone(zone),
+            width=width,
+            height=height,
+        )
+    )
+
+
+def file_name(drawn: Drawn, suffix: str) -> str:
+    name = drawn.pairs[0][0].path.strip("/").replace("/", "-")
+    return f"{name}-{ranges.rfc3339(drawn.span.end // ranges.NANO * ranges.NANO).replace(':', '')}.{suffix}"
+
+
+def inline(content: bytes, media_type: str, name: str) -> Response[bytes]:
+    safe = "".join(c if c.isascii() and (c.isalnum() or c in "-_.") else "_" for c in name)
+    headers = {
+        "Content-Disposition": f"inline; filename=\"{safe}\"; filename*=UTF-8''{quote(name)}",
+        "Cache-Control": "no-cache",
+        # A picture opened by itself may do nothing at all.
+        "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'",
+    }
+    return Response(content, media_type=media_type, headers=headers)
+
+
+def points_csv(found: Sequence[Series]) -> str:
+    """Points as CSV (RFC 4180)."""
+    counts = ("rounds", "sent", "received", "late", "duplicates", "reordered", "errors")
+    out = io.StringIO()
+    writer = csv.writer(out)
+    quantiles = [f"rtt_p{round(100 * share)}" for share in BANDS]
+    writer.writerow(["time", "agent", "step", *counts, "loss", "mean", "deviation", "jitter", *quantiles, "flags"])
+    for one in found:
+        loss = one.loss
+        for k, when in enumerate(one.time.tolist()):
+            numbers = [loss[k], one.mean[k], one.deviation[k], one.jitter[k], *one.bands[k]]
+            writer.writerow([
+                ranges.rfc3339(when), one.agent, f"{one.step:g}", *(int(getattr(one, name)[k]) for name in counts),
+                *("" if math.isnan(value) else f"{value:.9f}" for value in numbers),
+                " ".join(flag_names(int(one.flags[k]))),
+            ])  # fmt: skip
+    return out.getvalue()
+
+
+def rounds_csv(bodies: Iterable[RoundBody]) -> str:
+    """Rounds as CSV (RFC 4180); RTTs are columns of their own, empty when lost."""
+    rows = list(bodies)
+    width = max((len(row.rtts) for row in rows), default=0)
+    fixed = [name for name in RoundBody.__struct_fields__ if name not in ("flags", "rtts")]
+    out = io.StringIO()
+    writer = csv.writer(out)
+    writer.writerow([*fixed, "flags", *(f"rtt{k + 1}" for k in range(width))])
+    for row in rows:
+        rtts = ["" if math.isnan(rtt) else f"{rtt:.9f}" for rtt in row.rtts]
+        writer.writerow([*(getattr(row, name) for name in fixed), " ".join(row.flags), *rtts])
+    return out.getvalue()
+
+
+def csv_response(text: str, name: str) -> Response[str]:
+    """CSV as a download."""
+    return Response(
+        text,
+        media_type="text/csv",
+        headers={"Content-Disposition": f"attachment; filename*=UTF-8''{quote(name)}"},
+    )

@@ -1,0 +1,134 @@
+"""The pages as the server writes them: escaped, in the reader's language, with nothing from elsewhere."""
+
+import re
+from collections.abc import Iterator
+from html.parser import HTMLParser
+
+import pytest
+from litestar import Litestar
+from litestar.testing import TestClient
+
+from smokemesh.master.web import pages
+from tests.web import app
+
+PLACES = ["/", "/targets/changzhou", "/targets/changzhou/rack29", "/targets/empty", "/agents", "/targets/nope"]
+
+
+@pytest.fixture(scope="module")
+def client(master: app.Standing) -> Iterator[TestClient[Litestar]]:
+    with TestClient(app.make_app(master)) as made:
+        yield made
+
+
+class Addresses(HTMLParser):
+    """Every address and every inline script or style of a page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self.inline: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        for name, value in attrs:
+            if name in ("href", "src"):
+                self.found.append(value or "")
+            if name.startswith("on") or name == "style" or (tag == "style"):
+                self.inline.append(f"{tag} {name}")
+        if tag == "script" and "src" not in dict(attrs) and dict(attrs).get("type") != "application/json":
+            self.inline.append("script")
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_nothing_comes_from_elsewhere_and_nothing_is_inline(client: TestClient[Litestar], place: str) -> None:
+    answer = client.get(place)
+    page = Addresses(answer.text)
+    assert page.inline == []
+    assert [one for one in page.found if not one.startswith(("/", "?", "#")) or one.startswith("//")] == []
+    policy = answer.headers["content-security-policy"]
+    assert "unsafe" not in policy
+    assert "default-src 'none'" in policy
+    for one in page.found:
+        if one.startswith("/static/"):
+            assert client.get(one).status_code == 200, one
+
+
+def test_names_from_the_configuration_are_text(client: TestClient[Litestar]) -> None:
+    for place in ("/targets/changzhou", "/targets/changzhou/storage"):
+        text = client.get(place).text
+        assert "&lt;script&gt;alert(1)" in text
+        assert "<script>alert" not in text
+
+
+@pytest.mark.parametrize(("accept", "word", "tag"), [("zh-CN,zh", "全部目标", "zh-CN"), ("en", "All targets", "en")])
+def test_the_language_is_the_browsers(client: TestClient[Litestar], accept: str, word: str, tag: str) -> None:
+    text = client.get("/", headers={"Accept-Language": accept}).text
+    assert word in text
+    assert f'<html lang="{tag}"' in text
+
+
+def test_the_language_switch_is_remembered_and_leads_back(client: TestClient[Litestar]) -> None:
+    answer = client.get("/language/zh", params={"back": "/agents?x=1"}, follow_redirects=False)
+    assert (answer.status_code, answer.headers["location"]) == (303, "/agents?x=1")
+    assert "lang=zh" in answer.headers["set-cookie"]
+
+
+@pytest.mark.parametrize("back", ["//evil.example/", "https://evil.example/", "/\\evil.example"])
+def test_the_language_switch_leads_nowhere_else(client: TestClient[Litestar], back: str) -> None:
+    assert client.get("/language/en", params={"back": back}, follow_redirects=False).headers["location"] == "/"
+
+
+def test_the_theme_is_written_before_anything_is_painted(master: app.Standing) -> None:
+    with TestClient(app.make_app(master), cookies={"theme": "dark"}) as client:
+        assert 'data-theme="dark"' in client.get("/").text
+    with TestClient(app.make_app(master), cookies={"theme": "x onload=1"}) as client:
+        assert 'data-theme="auto"' in client.get("/").text
+
+
+def test_dead_hosts_are_seen_at_once(client: TestClient[Litestar]) -> None:
+    text = client.get("/").text
+    listed = re.search(r'<ul class="attention">.*?</ul>', text, re.DOTALL)
+    assert listed
+    assert "/changzhou/rack30" in listed[0]
+    assert listed[0].index("/changzhou/rack30") < listed[0].index("/empty")
+
+
+def test_the_menu_is_open_along_the_path(client: TestClient[Litestar]) -> None:
+    text = client.get("/targets/transit/europe/london").text
+    assert 'data-path="/transit/europe" class="parent open"' in text
+    assert re.search(r'class="leaf current" href="/targets/transit/europe/london" aria-current="page"', text)
+    assert 'data-path="/changzhou/rack29"' not in text
+
+
+def test_a_missing_page_helps_on(client: TestClient[Litestar]) -> None:
+    answer = client.get("/targets/old/rack29")
+    assert answer.status_code == 404
+    assert 'href="/targets/changzhou/rack29"' in answer.text
+
+
+@pytest.mark.parametrize("path", ["/static/../pages.py", "/static/%2e%2e/pages.py", "/static/built", "/static/none.js"])
+def test_only_static_files_are_served(client: TestClient[Litestar], path: str) -> None:
+    assert client.get(path).status_code == 404
+
+
+def test_old_bookmarks_live_on(client: TestClient[Litestar]) -> None:
+    def location(query: str) -> str:
+        return client.get(f"/smokeping.cgi?{query}", follow_redirects=False).headers["location"]
+
+    assert location("target=changzhou.rack29") == "/targets/changzhou/rack29"
+    assert location("target=changzhou.rack29~slater") == "/targets/changzhou/rack29?agent=slater"
+    assert location("target=gone") == "/"
+
+
+def test_a_configuration_that_was_not_taken_is_said_on_every_page(master: app.Standing) -> None:
+    master.reload_error = "smokemesh.yaml:7: targets.x.host: <nothing>"
+    try:
+        with TestClient(app.make_app(master)) as client:
+            for place in PLACES:
+                assert "smokemesh.yaml:7: targets.x.host: &lt;nothing&gt;" in client.get(place).text
+    finally:
+        master.reload_error = ""
+
+
+def test_the_data_of_a_page_cannot_end_its_script() -> None:
+    assert pages._script_safe({"a": "</script><!--&"}) == '{"a":"\\u003c/script>\\u003c!--\\u0026"}'
