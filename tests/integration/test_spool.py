@@ -327,6 +327,22 @@ def test_a_backlog_that_was_sent_gives_its_disk_space_back(path: Path) -> None:
     assert path.stat().st_size < full / 4
 
 
+def test_an_old_copy_brought_back_begins_a_new_epoch(path: Path) -> None:
+    spool = open_spool(path)
+    put(spool, 0)
+    old = spool.next_upload(MASTER, PLENTY)
+    put(spool, 1)
+    assert old is not None
+    spool.renew(MASTER, 2)
+    assert spool.next_upload(MASTER, PLENTY) == old, "the master knows what we wrote: nothing is odd"
+    spool.renew(MASTER, 99)
+    fresh = spool.next_upload(MASTER, PLENTY)
+    assert fresh is not None
+    assert fresh.epoch != old.epoch
+    assert numbers(fresh) == [1], "what was sent under the old epoch is not sent again under the new"
+    spool.close()
+
+
 CHILD = """
 import sys
 from pathlib import Path

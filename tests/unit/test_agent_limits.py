@@ -28,9 +28,32 @@ def test_probes_beyond_the_limits_are_refused_with_the_reason(probe: Probe, reas
     assert Gatekeeper(Limits()).refuse_task(probe) == reason
 
 
-def test_tasks_beyond_the_most_are_refused() -> None:
-    gate = Gatekeeper(Limits(most_tasks=2))
-    assert [gate.refuse_task(PING) for _ in range(3)] == ["", "", "more than 2 tasks (limits.most_tasks)"]
+@pytest.mark.parametrize(
+    ("probe", "reason"),
+    [
+        (Probe(name="p", step=0.0), "probe p: step is 0, must be 0.01 to 3.16224e+07"),
+        (Probe(name="p", step=float("nan")), "probe p: step is nan, must be 0.01 to 3.16224e+07"),
+        (Probe(name="p", pings=0), "probe p: pings is 0, must be 1 to 65535"),
+        (Probe(name="p", pings=70_000), "probe p: pings is 70000, must be 1 to 65535"),
+        (Probe(name="p", interval=-1.0), "probe p: interval is -1, must be 0 to 86400"),
+        (Probe(name="p", timeout=float("inf")), "probe p: timeout is inf, must be 0.001 to 3600"),
+        (Probe(name="p", size=-1), "probe p: size is -1, must be 0 to 65507"),
+        (Probe(name="p", family="5"), "probe p: family is '5', must be auto, 4 or 6"),
+    ],
+)
+def test_probes_that_make_no_sense_are_that_tasks_problem_alone(probe: Probe, reason: str) -> None:
+    good, bad = _task("192.0.2.1"), Task(id=1, target="/bad", host="192.0.2.2", probe="p")
+    lost = Task(id=2, target="/lost", host="192.0.2.3", probe="nowhere")
+    assignment = Assignment(version="1", agent="b", tasks=(bad, good, lost), probes={"ping": PING, "p": probe})
+    plan = make_plan(assignment, "b", Limits(), literal)
+    assert plan.addresses == ["192.0.2.1"]
+    assert plan.problems == {"/bad": reason, "/lost": "probe nowhere is not in the assignment"}
+
+
+def test_tasks_beyond_the_most_are_left_out() -> None:
+    plan = _plan(*(_task(f"192.0.2.{n}") for n in range(1, 6)), limits=Limits(most_tasks=2))
+    assert plan.addresses == ["192.0.2.1", "192.0.2.2"]
+    assert plan.problems == {"/": "3 tasks are left out, 2 are taken (limits.most_tasks)"}
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,8 @@ from smokemesh.settings.shape import AgentSettings
 PLAN_INTERVAL: Final = 0.5
 #: Threads get this long to end, seconds.
 STOP_TIMEOUT: Final = 1.5
+#: A prober without a pulse for so many checks, a second apart, hangs.
+MOST_STILL: Final = 60
 
 log = logging.getLogger("smokemesh.agent")
 
@@ -74,6 +76,8 @@ class AgentProgram:
         self._assignment: PackedAssignment | None = None
         self._confirmed = 0.0
         self._expired = False
+        #: The prober's pulse at the latest check, and how many checks it has stood still.
+        self._pulse, self._still = 0.0, 0
         self._restore()
         version = self._assignment.version if self._assignment else ""
         self._uplink = Uplink(
@@ -130,6 +134,18 @@ class AgentProgram:
         dead = [thread.name for thread in self._threads if not thread.is_alive()]
         if dead:
             raise HostError(f"agent: thread {dead[0]} ended unexpectedly; see the log")
+        self._watch_pulse()
+
+    def _watch_pulse(self) -> None:
+        """A prober that hangs measures nothing, and nobody would know: better to end and be started again.
+
+        Checks are counted, not seconds: a process that was stopped for an hour is not hanging when it goes on.
+        """
+        pulse = self._prober.tally.pulse
+        self._still = self._still + 1 if pulse == self._pulse else 0
+        self._pulse = pulse
+        if self._still >= MOST_STILL:
+            raise HostError(f"agent: the prober has hung for {MOST_STILL} s; restart the agent and report this")
 
     def reload(self, settings: AgentSettings) -> None:
         """Use new settings: limits and bounds at once, the rest after a restart."""
@@ -180,7 +196,10 @@ class AgentProgram:
             packed = self._assignment
             if stop.is_set() or packed is None:
                 continue
-            problems = self._plan(packed.unpack(), problems)
+            try:
+                problems = self._plan(packed.unpack(), problems)
+            except Exception:  # the plan in force goes on; the next assignment may be better
+                log.exception("no plan could be made of the assignment: version=%s", packed.version)
             weight.give_back()
             stop.wait(PLAN_INTERVAL)
 

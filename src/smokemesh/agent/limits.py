@@ -23,6 +23,8 @@ MOST_WAIT: Final = 2.0
 MOST_WAIT_SHARE: Final = 0.1
 #: Buckets of prefixes that are full again are forgotten when there are more than this many.
 MOST_BUCKETS: Final = 4096
+#: Pings in one round: they are counted in 16 bits.
+MOST_PINGS: Final = 65_535
 #: How far two rates may differ and still be equal: sums of 1/step do not come out even.
 ROUNDING: Final = 1e-9
 
@@ -46,6 +48,26 @@ def _networks(texts: Iterable[str], key: str) -> tuple[Network, ...]:
     return tuple(networks)
 
 
+def nonsense(probe: Probe) -> str:
+    """What no engine could run, whatever the limits; "" for a probe that makes sense. A master may be newer or broken."""
+    checks = (
+        ("step", probe.step, 0.01, 86400.0 * 366),
+        ("pings", probe.pings, 1, MOST_PINGS),
+        ("interval", probe.spacing, 0.0, 86400.0),
+        ("timeout", probe.timeout, 0.001, 3600.0),
+        ("offset", probe.offset or 0.0, 0.0, 86400.0 * 366),
+        ("size", probe.size, 0, 65_507),
+        ("dscp", probe.dscp, 0, 63),
+        ("ttl", probe.ttl, 1, 255),
+    )
+    for name, value, least, most in checks:
+        if not least <= value <= most:  # NaN fails as well
+            return f"probe {probe.name}: {name} is {value:g}, must be {least:g} to {most:g}"
+    if probe.family not in ("auto", "4", "6"):
+        return f"probe {probe.name}: family is {probe.family!r}, must be auto, 4 or 6"
+    return ""
+
+
 class Gatekeeper:
     """Refuses tasks of one assignment. Tasks are shown in the assignment's order: the first come are kept."""
 
@@ -53,16 +75,12 @@ class Gatekeeper:
         self._limits = limits
         self._allow = _networks(limits.allow, "allow")
         self._deny = _networks(limits.deny, "deny")
-        self._tasks = 0
         #: Rounds per second and first target of each address.
         self._rates: dict[Address, tuple[float, str]] = {}
 
     def refuse_task(self, probe: Probe) -> str:
         """Why a task with this probe may not be measured at all, "" when it may."""
         limits = self._limits
-        self._tasks += 1
-        if self._tasks > limits.most_tasks:
-            return f"more than {limits.most_tasks} tasks (limits.most_tasks)"
         if probe.step < limits.least_interval:
             return f"step {probe.step:g} s is below {limits.least_interval:g} s (limits.least_interval)"
         if probe.pings > 1 and probe.spacing < limits.least_ping_interval:

@@ -13,7 +13,7 @@ from typing import Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from smokemesh.agent.limits import Gatekeeper
+from smokemesh.agent.limits import Gatekeeper, nonsense
 from smokemesh.agent.schedule import Timetable
 from smokemesh.model.assignment import Assignment, Task, task_id
 from smokemesh.model.probe import Probe
@@ -94,9 +94,12 @@ class Plan:
 def make_plan(assignment: Assignment, agent: str, limits: Limits, lookup: Lookup) -> Plan:
     """The plan for an assignment, with names as they resolve now."""
     planner = _Planner(Plan(assignment.version), Gatekeeper(limits), lookup)
-    for task in assignment.tasks:
-        planner.add(task, assignment.probes[task.probe])
+    for task in assignment.tasks[: limits.most_tasks]:
+        planner.add(task, assignment.probes.get(task.probe))
     plan = planner.plan
+    surplus = len(assignment.tasks) - limits.most_tasks
+    if surplus > 0:
+        plan.problems["/"] = f"{surplus} tasks are left out, {limits.most_tasks} are taken (limits.most_tasks)"
     times = Counter(address for address in plan.addresses if address)
     plan.shared = {i for i, address in enumerate(plan.addresses) if times[address] > 1}
     plan.timetable = Timetable.of(agent, list(zip(planner.tasks, plan.probes, strict=True)))
@@ -111,8 +114,12 @@ class _Planner:
         #: Task numbers in the order of the rows; a number is given one row only.
         self.tasks: dict[int, None] = {}
 
-    def add(self, task: Task, probe: Probe) -> None:
-        """The rows of one task."""
+    def add(self, task: Task, probe: Probe | None) -> None:
+        """The rows of one task; none when its probe makes no sense."""
+        wrong = nonsense(probe) if probe else f"probe {task.probe} is not in the assignment"
+        if probe is None or wrong:
+            self.plan.problems[task.target] = wrong
+            return
         if refusal := self._gatekeeper.refuse_task(probe):
             self._put(task.id, probe, "", task.target, refusal)
             return

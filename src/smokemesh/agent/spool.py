@@ -28,8 +28,9 @@ from smokemesh.wire.messages import Upload
 
 #: Rounds wait in memory about this long, seconds, before they are on disk.
 FLUSH_INTERVAL: Final = 0.5
-#: Rounds in one record at most.
+#: Rounds and pings in one record at most, as soon as either is reached.
 MOST_ROUNDS: Final = 5000
+MOST_PINGS: Final = 500_000
 #: Bytes of packed rounds kept in memory while the disk takes none; older ones are dropped and counted.
 MOST_WAITING: Final = 8 * 2**20
 #: After the disk refused, wait this long before it is tried again, seconds.
@@ -91,7 +92,10 @@ class Spool:
     def run(self, stop: threading.Event) -> None:
         """Flush until `stop` is set, and once more."""
         while not stop.wait(FLUSH_INTERVAL):
-            self.flush()
+            try:
+                self.flush()
+            except Exception:  # rounds stay in memory, and the next flush tries again
+                log.exception("flush failed")
         self.flush(last=True)
 
     def flush(self, *, last: bool = False) -> bool:
@@ -140,6 +144,19 @@ class Spool:
         with self._lock:
             self._attempt(lambda file: file.unpin(consumer), default=None)
 
+    def renew(self, consumer: str, stored: int) -> None:
+        """The master has records under our numbers that we never wrote: this file is an old copy, brought back.
+
+        Under the old epoch it would take new rounds for known ones, so new ones get a new epoch.
+        """
+        with self._lock:
+            if self._file is not None and stored > self._file.last_sequence:
+                log.error(
+                    "spool is an old copy, new epoch: last_sequence=%d stored=%d", self._file.last_sequence, stored
+                )
+                self._acknowledged.clear()
+                self._attempt(lambda file: file.renew(consumer), default=None)
+
     def discard(self, consumer: str, upload: Upload) -> None:
         """The master will never take these records: count them as dropped and go on behind them."""
         with self._lock:
@@ -173,14 +190,14 @@ class Spool:
     def _pack_arrived(self) -> None:
         """Make few large records of the many small batches that arrived."""
         batches: list[RoundBatch] = []
-        rounds = 0
+        rounds = pings = 0
         while self._arrived:
             batches.append(self._arrived.popleft())
-            rounds += len(batches[-1])
-            if rounds >= MOST_ROUNDS or not self._arrived:
+            rounds, pings = rounds + len(batches[-1]), pings + len(batches[-1].rtts)
+            if rounds >= MOST_ROUNDS or pings >= MOST_PINGS or not self._arrived:
                 batch = RoundBatch.concatenate(batches)
                 self._waiting.append(Entry(int(batch.time.min()), len(batch), pack(batch)))
-                batches, rounds = [], 0
+                batches, rounds, pings = [], 0, 0
 
     def _keep_newest(self) -> bool:
         """While the disk takes nothing, the newest rounds are kept in memory and the oldest go."""

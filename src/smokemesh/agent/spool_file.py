@@ -230,6 +230,17 @@ class SpoolFile:
         with self._transaction():
             self._set_pin(consumer, 0, 0)
 
+    def renew(self, consumer: str) -> None:
+        """Begin a new epoch; what the consumer was sent under the old one counts as acknowledged."""
+        epoch = secrets.token_hex(8)
+        with self._transaction():
+            self._db.execute(
+                "UPDATE consumer SET acknowledged = pinned_last WHERE name = ? AND pinned_last", (consumer,)
+            )
+            self._db.execute("UPDATE consumer SET pinned_first = 0, pinned_last = 0")
+            self._db.execute("UPDATE meta SET epoch = ?", (epoch,))
+        self.epoch = epoch
+
     def _consumer(self, name: str) -> tuple[int, int, int]:
         found = self._db.execute(
             "SELECT acknowledged, pinned_first, pinned_last FROM consumer WHERE name = ?", (name,)

@@ -135,6 +135,7 @@ class Uplink:
         first, last = upload.records[0].sequence, upload.records[-1].sequence
         if reply.epoch != upload.epoch or reply.stored < first:
             raise MasterError(f"{channel.base}: sent records {first} to {last}, it says it has {reply.stored}")
+        self._spool.renew(self._consumer, reply.stored)
         self._spool.acknowledge(self._consumer, upload.epoch, min(reply.stored, last))
         self._most_upload = min(2 * self._most_upload, MOST_UPLOAD)
         self.link.uploads += 1

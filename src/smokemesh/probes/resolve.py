@@ -153,7 +153,11 @@ class Resolver:
             question = self._take()
             if question is None:
                 continue
-            answer, ttl = self._ask(*question)
+            try:
+                answer, ttl = self._ask(*question)
+            except Exception as error:  # one strange answer must not end the look-ups of all other names
+                log.exception("look-up failed: name=%s", question[0])
+                answer, ttl = Answer(error=f"{question[0]} cannot be looked up: {error}", error_code=SERVFAIL), 0.0
             self._note(question, answer, ttl)
 
     def _take(self) -> Question | None:
