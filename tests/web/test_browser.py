@@ -53,7 +53,9 @@ def page(browser: Browser, address: str, said: list[str]) -> Iterator[Page]:
     made.on("console", lambda message: said.append(message.text) if message.type in ("error", "warning") else None)
     made.on("pageerror", lambda error: said.append(str(error)))
     # A question that a newer one overtook is taken back; that is no complaint.
-    made.on("requestfailed", lambda request: said.append(request.url) if request.failure != "net::ERR_ABORTED" else None)
+    made.on(
+        "requestfailed", lambda request: said.append(request.url) if request.failure != "net::ERR_ABORTED" else None
+    )
     yield made
     context.close()
     assert said == []
