@@ -4,6 +4,7 @@ import json
 import os
 from pathlib import Path
 
+import jsonschema  # type: ignore[import-untyped]
 import pytest
 import yaml
 from click.testing import CliRunner, Result
@@ -101,14 +102,25 @@ def test_convert_joins_conf_d(tmp_path: Path) -> None:
     ("kind", "examples"), [("master", ["minimal.yaml", "smokemesh.yaml"]), ("agent", ["agent.yaml"])]
 )
 def test_the_schema_takes_the_examples(kind: str, examples: list[str]) -> None:
-    import jsonschema  # type: ignore[import-untyped]
-
     schema = json.loads(config("schema", kind).stdout)
     jsonschema.Draft202012Validator.check_schema(schema)
     validator = jsonschema.Draft202012Validator(schema)
     for name in examples:
         assert list(validator.iter_errors(yaml.safe_load((EXAMPLES / name).read_text()))) == []
     assert not validator.is_valid({"listn": "127.0.0.1:8080"})
+
+
+@pytest.mark.parametrize(("section", "setting"), [(s, setting) for s, setting in SETTINGS if setting.kind])
+def test_the_schema_takes_each_default_and_example(section: str, setting) -> None:  # type: ignore[no-untyped-def]
+    for written in filter(None, (setting.default, setting.example)):
+        jsonschema.validate(yaml.safe_load(written), setting.kind.schema)
+
+
+@pytest.mark.parametrize(
+    "wrong", ["defaults: {step: 1 minute}", "defaults: {pings: 0}", "probes: {a: {kind: http}}", "agents: {a: {color: red}}", "targets: {a b: {}}"]
+)  # fmt: skip
+def test_the_schema_refuses_mistakes(wrong: str) -> None:
+    assert not jsonschema.Draft202012Validator(json.loads(config("schema").stdout)).is_valid(yaml.safe_load(wrong))
 
 
 @pytest.mark.parametrize(("section", "setting"), [(s, setting) for s, setting in SETTINGS if setting.kind])

@@ -20,6 +20,9 @@ _COLOR = re.compile(r"#?([0-9A-Fa-f]{6})")
 _LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
 _WHOLE = re.compile(r"[+-]?[0-9]{1,18}")
 
+#: What JSON Schema is told of durations; `settings.durations` reads them.
+_DURATION: Final = r"([0-9]+(\.[0-9]+)?(y|w|d|h|m|s|ms|us))+|[0-9]+(\.[0-9]+)?"
+
 #: Names of code points (RFC 2474, 2597, 3246, 5865, 8622).
 CODE_POINTS: Final[dict[str, int]] = {
     "be": 0, "le": 1, "ef": 46, "va": 44,
@@ -123,7 +126,7 @@ def size(least: int, most: int) -> Kind:
     def parse(written: str) -> int:
         return _bounded(parse_size(written), least, most)
 
-    return Kind("size", parse, {"type": ["string", "integer"]})
+    return Kind("size", parse, {"type": ["string", "integer"], "pattern": r"^[0-9.]+ ?([KMGTkmgt][Ii]?)?[Bb]?$"})
 
 
 def duration(least: float, most: float, none: str = "") -> Kind:
@@ -139,7 +142,8 @@ def duration(least: float, most: float, none: str = "") -> Kind:
         return seconds
 
     name = f"duration, {format_duration(least)} to {format_duration(most)}" + (f", or {none}" if none else "")
-    return Kind(name, parse, {"type": ["string", "number"]})
+    words = [_DURATION, *([none] if none else [])]
+    return Kind(name, parse, {"type": ["string", "number"], "pattern": f"^({'|'.join(words)})$"})
 
 
 def name() -> Kind:
@@ -174,7 +178,7 @@ def color() -> Kind:
             raise ValueError("is not a colour; write six hexadecimal digits like 1f77b4")
         return match[1].lower()
 
-    return Kind("colour", parse, {"type": ["string", "integer"]})
+    return Kind("colour", parse, {"type": ["string", "integer"], "pattern": f"^{_COLOR.pattern}$"})
 
 
 def code_point() -> Kind:
