@@ -1,7 +1,8 @@
 """`python -m benchmarks.accuracy`: our RTTs and fping's against a packet capture, idle and with every core busy.
 
 Both programs ping the same addresses at the same pace, in turns, over a veth link on which tcpdump runs. An error is
-what a program reports minus what the capture shows for that very ping. Prints one JSON line; microseconds there.
+what a program reports minus what the capture shows for that very ping. Above a millisecond fping rounds to 10 and more
+microseconds, so pings that took longer on the wire are left out, for both. Prints one JSON line; microseconds there.
 """
 
 import json
@@ -9,8 +10,9 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +25,9 @@ from smokemesh.netlab.network import Network, Site
 
 ADDRESSES = [f"192.0.2.{host}" for host in range(1, 41)] + [f"2001:db8::{host:x}" for host in range(1, 11)]
 PINGS, PERIOD_MS, TURNS = 40, 100, 2
-#: Below a millisecond fping prints microseconds; above, it rounds more coarsely.
 WAY = path.Path(delay=0.0003, jitter=0.0004)
+#: Nanoseconds below which fping prints whole microseconds.
+FINE = 1_000_000
 #: 99 % of errors must be within this on an idle machine.
 ASKED = 50.0
 OPTIONS = ["-C", str(PINGS), "-q", "-p", str(PERIOD_MS), "-i", "1"]
@@ -47,31 +50,53 @@ def busy_cores(seconds: int) -> Iterator[None]:
             burner.wait()
 
 
-def reported(output: str) -> dict[str, list[float]]:
+def said_by_fping(done: "subprocess.CompletedProcess[str]") -> dict[str, list[float]]:
     """`ADDRESS : 0.41 - 0.39`, milliseconds, as nanoseconds; a lost ping is NaN."""
     values = {}
-    for line in output.splitlines():
+    for line in done.stderr.splitlines():
         address, colon, rest = line.partition(" : ")
         if colon:
             values[address.strip()] = [float("nan") if word == "-" else float(word) * 1e6 for word in rest.split()]
     return values
 
 
-def errors(site: Site, program: list[str], file: Path) -> NDArray[np.float64]:
-    """What a program reports minus what the wire saw, microseconds, for each ping answered."""
+def said_by_smokemesh(done: "subprocess.CompletedProcess[str]") -> dict[str, list[float]]:
+    """A JSON object a line, seconds, as nanoseconds; a lost ping is NaN."""
+    hosts = [json.loads(line) for line in done.stdout.splitlines()]
+    return {host["address"]: [float("nan") if rtt is None else rtt * 1e9 for rtt in host["rtts"]] for host in hosts}
+
+
+@dataclass(frozen=True)
+class Program:
+    """A pinger: how it is called, and how its report is read."""
+
+    argv: list[str]
+    read: Callable[["subprocess.CompletedProcess[str]"], dict[str, list[float]]]
+
+
+PROGRAMS = {
+    "smokemesh": Program([*smokemesh("ping"), "--json"], said_by_smokemesh),
+    "fping": Program(["fping"], said_by_fping),
+}
+
+
+def errors(site: Site, program: Program, file: Path) -> NDArray[np.float64]:
+    """What a program reports minus what the wire saw, microseconds, for each ping answered in time to be told finely."""
     with captured(site, file):
-        done = site.run([*program, *OPTIONS, *ADDRESSES])
-    said, seen = reported(done.stderr), round_trips(file)
+        done = site.run([*program.argv, *OPTIONS, *ADDRESSES])
+    said, seen = program.read(done), round_trips(file)
     if set(said) != set(ADDRESSES):
-        raise RuntimeError(f"{program[0]} did not report every address: {done.stderr[-500:]}")
-    difference = []
-    for address, values in said.items():
-        truth = np.array([np.nan if value is None else value for value in seen[address]], np.float64)
-        if len(truth) != len(values):
-            raise RuntimeError(f"{address}: {len(values)} pings reported, {len(truth)} on the wire")
-        difference.append((np.array(values) - truth) / 1e3)
-    found = np.concatenate(difference)
-    return found[~np.isnan(found)]
+        raise RuntimeError(f"{program.argv} did not report every address: {done.stderr[-500:]}")
+    return np.concatenate([difference(address, said[address], seen[address]) for address in ADDRESSES])
+
+
+def difference(address: str, values: list[float], wire: list[int | None]) -> NDArray[np.float64]:
+    """One address's errors, microseconds."""
+    if len(values) != len(wire):
+        raise RuntimeError(f"{address}: {len(values)} pings reported, {len(wire)} on the wire")
+    truth = np.array([np.nan if value is None else value for value in wire], np.float64)
+    found = (np.array(values) - truth) / 1e3
+    return found[~np.isnan(found) & (truth < FINE)]
 
 
 def figures(found: NDArray[np.float64]) -> dict[str, float]:
@@ -83,10 +108,9 @@ def figures(found: NDArray[np.float64]) -> dict[str, float]:
 
 def compare(site: Site, directory: Path) -> dict[str, dict[str, float]]:
     """Both programs in turns, so that whatever else this machine does meets both."""
-    programs = {"smokemesh": smokemesh("ping"), "fping": ["fping"]}
-    found: dict[str, list[NDArray[np.float64]]] = {name: [] for name in programs}
+    found: dict[str, list[NDArray[np.float64]]] = {name: [] for name in PROGRAMS}
     for turn in range(TURNS):
-        for name, program in programs.items():
+        for name, program in PROGRAMS.items():
             found[name].append(errors(site, program, directory / f"{name}-{turn}.pcap"))
     return {name: figures(np.concatenate(some)) for name, some in found.items()}
 
@@ -96,7 +120,7 @@ def main() -> None:
     sites = {"here": ("198.18.0.1", "2001:db8:1::1")}
     with (
         tempfile.TemporaryDirectory() as directory,
-        Network(sites, {"192.0.2.0/24": WAY, "2001:db8::/64": WAY}, wires=True, record=0) as network,
+        Network(sites, {"192.0.2.0/24": WAY, "2001:db8::/64": WAY}, wires=True, record=0, prompt=True) as network,
     ):
         idle = compare(network["here"], Path(directory))
         with busy_cores(seconds=120):

@@ -1,5 +1,6 @@
 """The accuracy benchmark reads captures right: a real capture of a real fping in a made-up network."""
 
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -23,9 +24,9 @@ def test_the_capture_sees_each_ping_in_order(tmp_path: Path) -> None:
     file = tmp_path / "wire.pcap"
     with Network(SITES, paths, wires=True) as net:
         with captured(net["here"], file):
-            said = net["here"].run(["fping", "-C", "6", "-q", "-p", "30", "-i", "1", *ADDRESSES]).stderr
+            done = net["here"].run(["fping", "-C", "6", "-q", "-p", "30", "-i", "1", *ADDRESSES])
         truth = net.truth()
-    reported, seen = accuracy.reported(said), round_trips(file)
+    reported, seen = accuracy.said_by_fping(done), round_trips(file)
     assert set(reported) == set(seen) == set(ADDRESSES)
     assert [value is None for value in seen["192.0.2.2"]] == [False, False, True, False, False, True]
     assert np.isnan(reported["192.0.2.2"]).tolist() == [False, False, True, False, False, True]
@@ -41,7 +42,20 @@ def test_figures_are_quantiles_of_the_size_and_a_bias_with_a_sign() -> None:
     assert figures == {"p50": 10.0, "p90": 26.0, "p99": 29.6, "p99.9": 30.0, "p100": 30.0, "bias": -10.0, "pings": 3}
 
 
+def ended(stdout: str = "", stderr: str = "") -> "subprocess.CompletedProcess[str]":
+    return subprocess.CompletedProcess([], 0, stdout, stderr)
+
+
 def test_output_of_either_program_is_read_as_nanoseconds() -> None:
-    values = accuracy.reported("192.0.2.1 : 0.41 - 12.3\n2001:db8::1 : 1.5\nsome remark\n")
+    values = accuracy.said_by_fping(ended(stderr="192.0.2.1 : 0.41 - 12.3\n2001:db8::1 : 1.5\nsome remark\n"))
     assert np.allclose(values["192.0.2.1"], [410_000, np.nan, 12_300_000], equal_nan=True)
     assert values["2001:db8::1"] == [1_500_000]
+    lines = '{"host": "a", "address": "192.0.2.1", "rtts": [0.00041, null]}\n{"address": "2001:db8::1", "rtts": []}\n'
+    values = accuracy.said_by_smokemesh(ended(stdout=lines))
+    assert np.allclose(values["192.0.2.1"], [410_000, np.nan], equal_nan=True)
+    assert values["2001:db8::1"] == []
+
+
+def test_pings_told_too_coarsely_are_left_out() -> None:
+    found = accuracy.difference("a", [410_000.0, float("nan"), 1_300_000.0, 5e5], [400_000, 400_000, 1_250_000, None])
+    assert found.tolist() == [10.0]

@@ -25,24 +25,24 @@ def _lines(step: str) -> Iterator[str]:
     yield from _cities()
     for group, (title, hosts) in world.GROUPS.items():
         yield f"  {group}:"
-        yield f"    title: {_quote(title)}"
+        yield f"    menu: {_quote(title)}"
         for name, host in hosts.items():
             yield f"    {name}:"
             yield f"      host: {_quote(host.address)}"
-            yield f"      title: {_quote(host.title)}"
+            yield f"      menu: {_quote(host.title)}"
             yield f"      remark: {_quote(host.remark)}"
 
 
 def _cities() -> Iterator[str]:
     """The agents measure one another, each in both families."""
     yield "  cities:"
-    yield "    title: Between the cities"
+    yield "    menu: Between the cities"
     for name, city in world.CITIES.items():
         others = ", ".join(other for other in world.CITIES if other != name)
         for suffix, address in zip(("", "-v6"), city.addresses, strict=True):
             yield f"    {name}{suffix}:"
             yield f"      host: {_quote(address)}"
-            yield f"      title: {_quote(city.title + (', over IPv6' if suffix else ''))}"
+            yield f"      menu: {_quote(city.title + (', over IPv6' if suffix else ''))}"
             yield f"      agents: [{others}]"
 
 

@@ -30,6 +30,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, tag="plan"):
     record: int
     #: Whether a user namespace is needed to make network namespaces.
     unprivileged: bool
+    #: Whether the network's process goes before all others, so that a busy machine does not slow the network.
+    prompt: bool = False
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True, tag="change"):

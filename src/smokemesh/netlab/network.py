@@ -96,7 +96,9 @@ class Network:
         record: int = 1_000_000,
         wires: bool = False,
         unprivileged: bool | None = None,
+        prompt: bool = False,
     ) -> None:
+        """`wires`: real links lead to the sites; `prompt`: a busy machine does not slow the network (needs root)."""
         plain = tuple(Route(destination=to, path=path) for to, path in (paths or {}).items())
         self._plan = control.Plan(
             sites=tuple(control.SitePlan(name=name, addresses=tuple(own), wire=wires) for name, own in sites.items()),
@@ -104,6 +106,7 @@ class Network:
             seed=seed,
             record=record,
             unprivileged=not namespace.may_make_namespaces() if unprivileged is None else unprivileged,
+            prompt=prompt,
         )
         self._sites: dict[str, Site] = {}
         self._open = ExitStack()

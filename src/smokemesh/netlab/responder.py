@@ -226,4 +226,6 @@ def play(asker: socket.socket) -> None:
         return
     control.send(asker, control.Ready(), [*built.namespaces, *built.user])
     namespace.wake_on_time()
+    if plan.prompt:
+        namespace.go_first()
     Responder(plan, asker, built).run()
