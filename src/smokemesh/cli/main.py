@@ -136,7 +136,7 @@ def check_environment(name: str, command: click.Command) -> None:
     Variables of other commands are left alone, because one command starts another (`up` starts `master`).
     """
     own = f"{PREFIX}_{_spell(name)}_"
-    known = {*_variables(f"{PREFIX}_{_spell(name)}", command), f"{PREFIX}_DEBUG"}
+    known = {*_variables(command), f"{PREFIX}_DEBUG"}
     others = tuple(f"{PREFIX}_{_spell(other)}_" for other in COMMANDS if other != name)
     for variable in sorted(os.environ):
         if not variable.startswith(f"{PREFIX}_") or variable in known or _KUBERNETES.search(variable):
@@ -156,13 +156,13 @@ def _name_variables(prefix: str, command: click.Command) -> None:
             _name_variables(f"{prefix}_{_spell(name)}", child)
 
 
-def _variables(prefix: str, command: click.Command) -> Iterator[str]:
+def _variables(command: click.Command) -> Iterator[str]:
     """Every environment variable a command and those below it read."""
     for param in command.params:
         yield from [param.envvar] if isinstance(param.envvar, str) else param.envvar or ()
     if isinstance(command, click.Group):
-        for name, child in command.commands.items():
-            yield from _variables(f"{prefix}_{_spell(name)}", child)
+        for child in command.commands.values():
+            yield from _variables(child)
 
 
 def _unknown_variable(variable: str, known: set[str]) -> str:
