@@ -121,7 +121,7 @@ def test_measures_this_host_and_ends_cleanly(tmp_path: Path, number: signal.Sign
         _, errors = running.process.communicate(timeout=20)
         assert running.process.returncode == 0
         assert errors == ""
-        assert time.monotonic() - stop < 5
+        assert time.monotonic() - stop < 10
         assert all(gone(pid) for pid in children)
 
 

@@ -310,19 +310,20 @@ class TestHeartbeat:
 
 class TestReload:
     @pytest.mark.parametrize(
-        ("config", "message"),
+        ("config", "status", "code", "message"),
         [
-            ("targets: {x: {hots: 127.0.0.1}}\n", "smokemesh.yaml:1: "),
-            ("agents: {boomer: {secret_file: nowhere}}\n", "nowhere: No such file"),
+            ("targets: {x: {hots: 127.0.0.1}}\n", 400, "config", "smokemesh.yaml:1: "),
+            ("agents: {boomer: {secret_file: nowhere}}\n", 500, "host", "nowhere: No such file"),
         ],
     )
-    def test_a_mistake_changes_nothing_and_is_shown(self, running: Running, config: str, message: str) -> None:
+    def test_a_mistake_changes_nothing_and_is_shown(
+        self, running: Running, config: str, status: int, code: str, message: str
+    ) -> None:
         before = running.master.settings
         running.write(config)
         reply = running.ask("POST", "/-/reload")
-        assert reply.status == 400
         found = json.loads(reply.body)
-        assert found["code"] == "config"
+        assert (reply.status, found["code"]) == (status, code)
         assert message in found["message"]
         assert running.master.settings is before
         assert running.master.reload_error == found["message"]
@@ -337,7 +338,7 @@ class TestReload:
         secret.chmod(0o644)
         try:
             reply = running.ask("POST", "/-/reload")
-            assert reply.status == 400
+            assert reply.status == 500
             assert f"chmod 600 {secret}" in json.loads(reply.body)["message"]
             assert running.call("GET", messages.ASSIGNMENT).status == 200, "the old secrets stay in force"
         finally:

@@ -258,6 +258,19 @@ def test_a_store_that_cannot_take_rounds_acknowledges_nothing(catalogue: Catalog
     ingest.close()
 
 
+def test_a_listener_that_fails_does_not_undo_what_is_stored(
+    store: ClickHouseRounds, catalogue: Catalogue, heard: Heard
+) -> None:
+    class Broken:
+        def publish(self, agent: str, batch: RoundBatch) -> None:
+            raise RuntimeError("nobody catches this")
+
+    ingest = Ingest(store, catalogue, lambda _: (PLAIN,), (Broken(), heard))
+    assert take(ingest, "listener", upload(1, rounds(-10))) == [(1, False, 0)]
+    assert heard.rounds == stored(store, "listener") == 1
+    ingest.close()
+
+
 def test_select_keeps_each_round_with_its_rtts() -> None:
     batch = RoundBatch.from_columns(
         3,

@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from smokemesh.cli.keys import command, write_secret
-from smokemesh.errors import ConfigError, HostError, UsageError
+from smokemesh.errors import HostError, SmokemeshError, UsageError
 from smokemesh.master.registry import read_secret, read_secrets
 from smokemesh.model.agent import Agent
 from smokemesh.settings.shape import MasterSettings

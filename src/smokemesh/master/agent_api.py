@@ -16,7 +16,7 @@ from typing import Any, Final
 from litestar import Request, Response, Router, get, post
 from litestar.datastructures import State
 
-from smokemesh.errors import SmokemeshError, WireError
+from smokemesh.errors import SmokemeshError, StoreError, WireError
 from smokemesh.master.state import Master
 from smokemesh.wire import messages, signing
 from smokemesh.wire.messages import ErrorReply, Heartbeat, HeartbeatReply, Upload
@@ -27,6 +27,8 @@ Asked = Request[Any, Any, State]
 
 #: An agent that waits for a new assignment is answered after this many seconds: proxies cut what is silent for longer.
 MOST_WAIT: Final = 55.0
+#: When an agent should come back, seconds, while the store takes nothing.
+RETRY_AFTER: Final = "5"
 #: Seconds a body may take to arrive.
 MOST_READ: Final = 60.0
 MOST_HEARTBEAT: Final = 64 * 2**10
@@ -105,6 +107,8 @@ def _signed(
             secret=secret,
             created=int(time.time()),
         )
+    if answer.status == StoreError.http_status:
+        sent["Retry-After"] = RETRY_AFTER
     if answer.etag:
         sent["ETag"] = f'"{answer.etag}"'
     media_type = sent.pop("Content-Type", "")

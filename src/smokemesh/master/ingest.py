@@ -128,9 +128,16 @@ class Ingest:
         self.counters.seconds += time.monotonic() - began
         self.counters.refused += len(batch) - len(kept)
         self._note(agent, kept, refusals, missing=first - stored - 1 if stored else 0)
-        for listener in self._audience:
-            listener.publish(agent, kept)
+        self._tell(agent, kept)
         return UploadReply(epoch=upload.epoch, stored=last, refused=len(batch) - len(kept), reason="; ".join(refusals))
+
+    def _tell(self, agent: str, kept: RoundBatch) -> None:
+        """The rounds are stored: whatever befalls those who listen must not make the agent send them again."""
+        for listener in self._audience:
+            try:
+                listener.publish(agent, kept)
+            except Exception:
+                log.exception("stored rounds not told: agent=%s", agent)
 
     def _note(self, agent: str, kept: RoundBatch, refusals: Iterable[str], missing: int) -> None:
         self.counters.uploads += 1
