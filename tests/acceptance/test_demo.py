@@ -168,3 +168,16 @@ def test_what_is_typed_wrongly_is_said_in_one_line(arguments: tuple[str, ...], m
     assert done.returncode == 2
     assert done.stderr.startswith(message)
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.peer("unshare")
+def test_a_host_without_tun_is_one_line_with_the_cure() -> None:
+    hide = 'mount -t tmpfs none /dev/net && exec "$@"'
+    argv = [sys.executable, "-m", "smokemesh", "demo", "--listen", "127.0.0.1:0"]
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", hide, "sh", *argv], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 3
+    assert done.stderr == (
+        "smokemesh: /dev/net/tun: not there; sudo modprobe tun (in a container: --device /dev/net/tun)\n"
+    )

@@ -71,7 +71,10 @@ def current_user_namespace() -> int:
 
 def enter_network_namespace(namespace: int) -> None:
     """Move this thread into a network namespace: sockets it opens from now on belong there."""
-    _call("setns", namespace, _NEW_NET)
+    try:
+        _call("setns", namespace, _NEW_NET)
+    except PermissionError as error:
+        raise HostError("network namespace: only root may enter it; run a program inside instead") from error
 
 
 @contextmanager
