@@ -49,7 +49,7 @@ def test_files_that_hold_no_good_secret(tmp_path: Path, mode: int, content: byte
     file = tmp_path / "secret"
     file.write_bytes(content)
     file.chmod(mode)
-    with pytest.raises((ConfigError, HostError), match=message) as error:
+    with pytest.raises(SmokemeshError, match=message) as error:
         read_secret(str(file))
     assert str(file) in str(error.value)
 
