@@ -80,7 +80,7 @@ def ask(store: RoundStore, begin: int, end: int, *, points: int = 100_000, level
 
 def counts(store: RoundStore, *, task: int = 7) -> dict[str, tuple[int, int, int]]:
     """Level -> (rounds, sent, received) of everything."""
-    answers = {level: ask(store, MIDNIGHT - 40 * DAY, MIDNIGHT + 10 * DAY, level=level, task=task) for level in LEVELS}
+    answers = {level: ask(store, MIDNIGHT - 400 * DAY, MIDNIGHT + 10 * DAY, level=level, task=task) for level in LEVELS}
     return {level: (int(s.rounds.sum()), int(s.sent.sum()), int(s.received.sum())) for level, s in answers.items()}
 
 
@@ -264,9 +264,9 @@ def test_many_questions_are_few_statements(open_store: Open, monkeypatch: pytest
     asked: list[str] = []
     really = ClickHouseRounds._ask
 
-    def counted(self: ClickHouseRounds, name: str, table: str, values: dict[str, Any]) -> pa.Table:
+    def counted(self: ClickHouseRounds, name: str, table: str, values: dict[str, Any], pairs: str = "") -> pa.Table:
         asked.append(name)
-        return really(self, name, table, values)
+        return really(self, name, table, values, pairs)
 
     monkeypatch.setattr(ClickHouseRounds, "_ask", counted)
     questions = [
@@ -332,7 +332,7 @@ def test_old_rounds_expire_and_the_rollups_stay(open_store: Open) -> None:
 
 
 def test_retention_can_change_later(open_store: Open) -> None:
-    open_store().insert("a", rounds(10, begin=MIDNIGHT - 35 * DAY), "old")
+    open_store().insert("a", rounds(10, begin=MIDNIGHT - 200 * DAY), "old")
     store = open_store(retention=Retention(raw=3600.0, m5=86400.0))
     with store._clients.writing() as client:
         rollups = client.command("SHOW CREATE TABLE rollups")

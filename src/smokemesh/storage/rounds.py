@@ -136,19 +136,22 @@ class ClickHouseRounds:
 
     def _read(self, way: Plan, pairs: list[tuple[int, str]]) -> list[Series]:
         """The series of these (task, agent), each pair once."""
-        values: dict[str, Any] = {"tasks": [task for task, _ in pairs], "agents": [agent for _, agent in pairs]}
+        tasks, agents = [task for task, _ in pairs], [agent for _, agent in pairs]
+        crossed = len(set(tasks)) * len(set(agents)) == len(pairs)
+        values: dict[str, Any] = {"tasks": tasks, "agents": agents}
+        filters = "" if crossed else statements("questions")["pairs"].template
         if way.level == "raw":
             values |= {"begin": way.begin, "end": way.end, "width": way.width}
-            table = self._ask("series_raw", RAW, values)
+            table = self._ask("series_raw", RAW, values, filters)
         else:
             values |= {name: getattr(way, name) // SECOND for name in ("begin", "end", "width")}
-            table = self._ask("series_rollup", ROLLUPS, values | {"bin": BINS[way.level]})
+            table = self._ask("series_rollup", ROLLUPS, values | {"bin": BINS[way.level]}, filters)
         bounds = _bounds(table)
         return [_series(table, way, task, agent, *bounds.get((task, agent), (0, 0))) for task, agent in pairs]
 
-    def _ask(self, name: str, table: str, values: dict[str, Any]) -> pa.Table:
+    def _ask(self, name: str, table: str, values: dict[str, Any], pairs: str = "") -> pa.Table:
         sql = statements("questions")[name].substitute(
-            table=quoted(table), quantiles=_QUANTILES, accuracy=ACCURACY, parts=self._schema.parts
+            table=quoted(table), quantiles=_QUANTILES, accuracy=ACCURACY, parts=self._schema.parts, pairs=pairs
         )
         with self._clients.reading() as client:
             return arrows.read(client.raw_query(sql, parameters=values, fmt="Arrow"))

@@ -1,7 +1,7 @@
 """The tables rounds are kept in, as DDL: plain for one database, Replicated and Distributed for a cluster.
 
 The text is made here without touching a database; `storage.rounds` runs it. Retention is each table's TTL,
-at least as long as asked: what expires goes in whole days (raw) and months (rollups).
+at least as long as asked: what expires goes in whole days (raw) and quarters (rollups).
 """
 
 from dataclasses import dataclass, field
@@ -110,10 +110,10 @@ class Schema:
         seconds = {level: int(age) for level, age in kept(self.retention).items()}
         if table != ROLLUPS:
             return f"toDateTime(time) + toIntervalSecond({seconds['raw']})"
-        # All rows of a level and month expire at once, so the month is rewritten once for each level, not daily.
+        # All rows of a level and quarter expire at once, so the quarter is rewritten once for each level, not daily.
         cases = ", ".join(f"bin = {BINS[level]}, {seconds[level]}" for level in list(BINS)[:-1])
         age = f"multiIf({cases}, {seconds[list(BINS)[-1]]})"
-        return f"toDateTime(toStartOfMonth(time) + toIntervalMonth(1)) + toIntervalSecond({age})"
+        return f"toDateTime(toStartOfQuarter(time) + toIntervalMonth(3)) + toIntervalSecond({age})"
 
     def _distributed(self, table: str) -> str:
         return statements("schema")["distributed"].substitute(

@@ -59,7 +59,7 @@ CREATE TABLE IF NOT EXISTS $table $on_cluster
     sketch       AggregateFunction(quantilesDD($accuracy, 0.5), Float32) CODEC(ZSTD(1))
 )
 ENGINE = $engine
-PARTITION BY toYYYYMM(time)
+PARTITION BY toStartOfQuarter(time)
 ORDER BY (bin, task, agent, time)
 TTL $ttl
 SETTINGS $settings
