@@ -177,7 +177,10 @@ def test_data_directory_that_is_a_file(folder: Path) -> None:
 
 def test_secret_that_others_can_read(folder: Path) -> None:
     (folder / "secret").chmod(0o644)
-    status, errors = run("master", "--config", str(folder / "smokemesh.yaml"), "--data", str(folder / "data"))
+    status, errors = run(
+        "master", "--config", str(folder / "smokemesh.yaml"), "--data", str(folder / "data"),
+        "--listen", "127.0.0.1:0",
+    )  # fmt: skip
     assert status == 3
     assert errors == (
         f"smokemesh: {folder}/secret: mode 0644 lets others read the secret; run: chmod 600 {folder}/secret\n"

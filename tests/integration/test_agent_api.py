@@ -180,6 +180,11 @@ class TestRounds:
         assert reply.status == 400
         assert decode(ErrorReply, reply.body).code == "wire"
 
+    def test_a_body_as_long_as_allowed_is_read(self, running: Running) -> None:
+        records = (Record(sequence=1, rounds=bytes(messages.MOST_BODY - 100)),)
+        reply = running.call("POST", messages.ROUNDS, Upload(epoch="long", records=records))
+        assert (reply.status, decode(ErrorReply, reply.body).code) == (400, "wire")
+
     def test_a_body_too_long_is_refused_before_it_is_read(self, running: Running) -> None:
         headers = running.sign("POST", messages.ROUNDS, b"")
         headers["Content-Length"] = str(messages.MOST_BODY + 1)

@@ -190,4 +190,10 @@ async def post_heartbeat(request: Asked) -> Response[bytes]:
     return await _exchange(request, handle, MOST_HEARTBEAT)
 
 
-routes = [Router(path="/", route_handlers=[get_assignment, post_rounds, post_heartbeat])]
+routes = [
+    Router(
+        path="/",
+        route_handlers=[get_assignment, post_rounds, post_heartbeat],
+        request_max_body_size=None,  # `_read` bounds it, after it knows who asks
+    )
+]
