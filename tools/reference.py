@@ -4,6 +4,7 @@
 """
 
 import ast
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -96,8 +97,9 @@ def _paragraphs(text: str) -> str:
 def _option(option: click.Option, prefix: str, context: click.Context) -> str:
     record = option.get_help_record(context)
     names, meaning = record if record else (", ".join(option.opts), option.help or "")
-    variable = f"{prefix}_{(option.name or '').upper()}"
-    return f"| `{names}` | `{variable}` | {_cell(meaning)} |"
+    variables = [option.envvar] if isinstance(option.envvar, str) else option.envvar or ()
+    shown = ", ".join(f"`{variable}`" for variable in variables)
+    return f"| `{names}` | {shown} | {_cell(meaning)} |"
 
 
 def _cell(text: str) -> str:
@@ -118,10 +120,8 @@ def settings() -> str:
 
 
 def api() -> str:
-    """Every route for people and programs, and every metric."""
-    from smokemesh.master.reference import metrics, openapi
-
-    schema = openapi()
+    """Every route for people and programs, and every metric, asked of a master that is really there."""
+    schema, exposition = _master()
     parts = [
         "# The API\n",
         "Generated from the program. The same as OpenAPI 3.1 at `/schema` of every master. Times are RFC 3339 or Unix "
@@ -134,8 +134,45 @@ def api() -> str:
                 parts += _route(path, method, operation)
     parts.append("# Metrics\n\nAt `/metrics`, for Prometheus.\n")
     parts.append("| metric | type | meaning |\n| --- | --- | --- |")
-    parts += [f"| `{name}` | {kind} | {_cell(text)} |" for name, kind, text in metrics()]
+    parts += [f"| `{name}` | {kind} | {_cell(text)} |" for name, kind, text in _metrics(exposition)]
     return "\n".join(parts) + "\n"
+
+
+def _master() -> tuple[dict[str, Any], str]:
+    """OpenAPI and metrics of a master with one agent that was heard once."""
+    import tempfile
+    import time
+    from contextlib import closing
+
+    from smokemesh.master.app import create_app
+    from smokemesh.master.metrics import Metrics
+    from smokemesh.master.registry import Sighting
+    from smokemesh.master.state import gauges, open_master
+    from smokemesh.model.agent import Health
+    from smokemesh.settings.shape import MasterSettings
+
+    numbers: dict[str, Any] = dict.fromkeys(
+        "clock uptime cpu rss tasks pings_per_second rounds overruns own_drops limited spool_rounds spool_bytes "
+        "spool_oldest spool_dropped".split(),
+        0,
+    )
+    with tempfile.TemporaryDirectory() as directory:
+        settings = MasterSettings()
+        with closing(open_master(settings, directory, lambda: settings)) as master:
+            schema = create_app(master).openapi_schema.to_schema()
+            seen = Sighting(seen=time.time_ns(), health=Health(version="", assignment="", **numbers), clock_offset=0.0)
+            rows = gauges(master, master.usage())
+            from smokemesh.master.state import _of_agent
+
+            everything = type(rows)((*rows.rows, *_of_agent({"agent": ""}, seen, master)))
+            return schema, Metrics().render(everything, {}).decode()
+
+
+def _metrics(exposition: str) -> Iterator[tuple[str, str, str]]:
+    """Name, type and help of every metric of ours in a text exposition."""
+    helps = dict(re.findall(r"^# HELP (smokemesh_\S+) (.*)$", exposition, re.MULTILINE))
+    for name, kind in re.findall(r"^# TYPE (smokemesh_\S+) (\S+)$", exposition, re.MULTILINE):
+        yield name, kind, helps[name]
 
 
 def _route(path: str, method: str, operation: dict[str, Any]) -> Iterator[str]:
