@@ -17,9 +17,11 @@ from pathlib import Path
 import pytest
 
 from smokemesh.agent import saved
+from smokemesh.agent.packed import PackedAssignment
 from smokemesh.agent.spool import Spool
 from smokemesh.model.assignment import Assignment, Task, task_id
 from smokemesh.model.probe import Probe
+from smokemesh.wire import messages
 from smokemesh.wire.columns import unpack
 
 DEADLINE = 20.0
@@ -78,9 +80,8 @@ def agent(argv: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
 def assign(home: Path, *hosts: str) -> None:
     """What a master would have assigned some time ago."""
     tasks = tuple(Task(id=task_id(host, "quick"), target=f"/{host}", host=host, probe="quick") for host in hosts)
-    saved.save(
-        home / "data" / "assignment", Assignment(version="v1", agent="boomer", tasks=tasks, probes={"quick": PROBE})
-    )
+    assignment = Assignment(version="v1", agent="boomer", tasks=tasks, probes={"quick": PROBE})
+    saved.save(home / "data" / "assignment", PackedAssignment.read(messages.encode(assignment)))
 
 
 def spooled(home: Path) -> int:
@@ -182,7 +183,8 @@ def test_without_a_master_it_measures_on_from_the_saved_assignment(home: Path, n
         assert process.wait(5) == 0
         assert time.monotonic() - begun < 2.5
     text = log.read_text()
-    assert 'event="saved assignment used" version=v1 tasks=2' in text
+    assert 'event="saved assignment used" version=v1' in text
+    assert 'event="assignment in force" version=v1 tasks=2' in text
     assert f"cannot connect to {nowhere.removeprefix('http://')}" in text
     assert 'event="agent stopped"' in text
     assert "Traceback" not in text

@@ -14,6 +14,7 @@ import pytest
 from smokemesh.agent import uplink as module
 from smokemesh.agent.backoff import Backoff
 from smokemesh.agent.channel import Channel, Identity, Refused
+from smokemesh.agent.packed import PackedAssignment
 from smokemesh.agent.spool import Spool
 from smokemesh.agent.uplink import Uplink
 from smokemesh.errors import AuthError, MasterError, SmokemeshError
@@ -112,7 +113,7 @@ class Master:
         known = request.headers.get("If-None-Match", "").strip('"')
         wait = float(request.headers.get("Prefer", "wait=0").removeprefix("wait="))
         with self.changed:
-            self.changed.wait_for(lambda: self.assignment.version != known, min(wait, 5.0))
+            self.changed.wait_for(lambda: self.assignment.version != known, min(wait, 2.0))
         return (304, b"") if self.assignment.version == known else (200, messages.encode(self.assignment))
 
     def assign(self, assignment: Assignment) -> None:
@@ -181,7 +182,7 @@ class Running:
 
     def __init__(self, master: Master, spool: Spool, secret: bytes = SECRET, version: str = "") -> None:
         self.stop = threading.Event()
-        self.assigned: list[Assignment | None] = []
+        self.assigned: list[PackedAssignment | None] = []
         self.master = master
         self.uplink = Uplink(
             lambda: Channel(master.url, Identity("boomer", secret), timeout=3.0, stop=self.stop),
@@ -238,7 +239,9 @@ def test_a_new_assignment_arrives_within_a_second(master: Master, running: Runni
     fresh = Assignment(version="v2", agent="boomer", tasks=tasks, probes={"ping": Probe(name="ping")})
     begun = time.monotonic()
     master.assign(fresh)
-    master.until(lambda: fresh in running.assigned)
+    master.until(lambda: len(running.assigned) == 2)
+    assert running.assigned[1] is not None
+    assert running.assigned[1].unpack() == fresh
     assert time.monotonic() - begun < 1.0
 
 

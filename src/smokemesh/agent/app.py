@@ -10,6 +10,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Final
 
@@ -32,6 +33,8 @@ from smokemesh.settings.shape import AgentSettings
 
 #: A plan is made again at most this often, seconds: names of a new assignment resolve by and by.
 PLAN_INTERVAL: Final = 0.5
+#: And this long after the first reason for it: others come along, and what brought them has let go of its memory.
+PLAN_DELAY: Final = 0.05
 #: Threads get this long to end, seconds.
 STOP_TIMEOUT: Final = 1.5
 #: A prober without a pulse for so many checks, a second apart, hangs.
@@ -75,6 +78,7 @@ class AgentProgram:
         self._resolver = Resolver(self._replan.set)
         self._assignment: PackedAssignment | None = None
         self._confirmed = 0.0
+        self._unsaved, self._planned = False, ""
         self._expired = False
         #: The prober's pulse at the latest check, and how many checks it has stood still.
         self._pulse, self._still = 0.0, 0
@@ -161,26 +165,28 @@ class AgentProgram:
         """Measure on from the saved assignment until a master gives another."""
         found = saved.load(self._saved, self._settings.name)
         if found is not None:
-            self._assignment, self._confirmed = PackedAssignment.of(found[0]), found[1]
-            log.info("saved assignment used: version=%s tasks=%d", found[0].version, len(found[0].tasks))
+            self._assignment, self._confirmed = found
+            log.info("saved assignment used: version=%s", found[0].version)
             self._replan.set()
 
-    def _assigned(self, assignment: Assignment | None) -> None:
+    def _assigned(self, assignment: PackedAssignment | None) -> None:
         """The master gave an assignment, or (None) said that ours still holds."""
         self._confirmed = time.time()
-        try:
-            if assignment is None:
+        if assignment is not None:
+            self._assignment, self._unsaved = assignment, True
+            self._adopt_intervals()
+            self._replan.set()
+        elif not self._unsaved:
+            with suppress(OSError):
                 saved.confirm(self._saved, self._confirmed)
-                return
+
+    def _save(self, assignment: PackedAssignment) -> None:
+        """Keep an assignment that proved good for a plan, for a restart without a master."""
+        try:
             saved.save(self._saved, assignment)
-        except OSError as error:  # a full disk: measure all the same, a restart would have to ask the master
+            self._unsaved = self._assignment is not assignment  # a newer one may have come meanwhile
+        except OSError as error:  # a full disk: measure all the same
             log.warning("assignment not saved: file=%s error=%r", self._saved, error.strerror)
-            if assignment is None:
-                return
-        self._assignment = PackedAssignment.of(assignment)
-        self._adopt_intervals()
-        log.info("assignment received: version=%s tasks=%d", assignment.version, len(assignment.tasks))
-        self._replan.set()
 
     def _adopt_intervals(self) -> None:
         if self._assignment is not None:
@@ -192,12 +198,15 @@ class AgentProgram:
         problems: dict[str, str] = {}
         while not stop.is_set():
             self._replan.wait()
+            stop.wait(PLAN_DELAY)
             self._replan.clear()
             packed = self._assignment
             if stop.is_set() or packed is None:
                 continue
             try:
                 problems = self._plan(packed.unpack(), problems)
+                if self._unsaved:
+                    self._save(packed)
             except Exception:  # the plan in force goes on; the next assignment may be better
                 log.exception("no plan could be made of the assignment: version=%s", packed.version)
             weight.give_back()
@@ -210,6 +219,9 @@ class AgentProgram:
         limits = self._settings.limits
         plan = make_plan(assignment, self._settings.name, limits, self._resolver.lookup)
         self._prober.offer(plan, limits)
+        if assignment.version != self._planned:
+            self._planned = assignment.version
+            log.info("assignment in force: version=%s tasks=%d", assignment.version, len(plan))
         fresh = {target: why for target, why in plan.problems.items() if known.get(target) != why}
         for target, why in list(fresh.items())[:20]:
             log.warning("target not measured as asked: target=%s reason=%r", target, why)

@@ -1,6 +1,6 @@
 """The assignment on disk: an agent restarted while its master is away measures on from it.
 
-One file, replaced whole: magic, BLAKE2b of the rest, the assignment as msgpack. Its modification time is when a master
+One file, replaced whole: magic, BLAKE2b of the rest, the assignment as compressed msgpack. Its modification time is when a master
 last confirmed it.
 """
 
@@ -10,9 +10,8 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Final
 
+from smokemesh.agent.packed import PackedAssignment
 from smokemesh.errors import WireError
-from smokemesh.model.assignment import Assignment
-from smokemesh.wire import messages
 
 MAGIC: Final = b"smokemesh assignment 1\n"
 DIGEST: Final = 16
@@ -20,9 +19,9 @@ DIGEST: Final = 16
 log = logging.getLogger("smokemesh.agent")
 
 
-def save(path: Path, assignment: Assignment) -> None:
+def save(path: Path, assignment: PackedAssignment) -> None:
     """Replace the saved assignment; a crash leaves the old or the new one whole."""
-    body = messages.encode(assignment)
+    body = assignment.data
     fresh = path.with_name(path.name + ".new")
     with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
         file.write(MAGIC + blake2b(body, digest_size=DIGEST).digest() + body)
@@ -41,7 +40,7 @@ def confirm(path: Path, when: float) -> None:
     os.utime(path, (when, when))
 
 
-def load(path: Path, agent: str) -> tuple[Assignment, float] | None:
+def load(path: Path, agent: str) -> tuple[PackedAssignment, float] | None:
     """The saved assignment and when it was last confirmed (seconds UTC); None when there is none to trust."""
     try:
         data, confirmed = path.read_bytes(), path.stat().st_mtime
@@ -52,7 +51,7 @@ def load(path: Path, agent: str) -> tuple[Assignment, float] | None:
         log.warning("saved assignment is damaged and not used: file=%s", path)
         return None
     try:
-        assignment = messages.decode(Assignment, body)
+        assignment = PackedAssignment.load(body)
     except WireError as error:
         log.warning("saved assignment is not used: file=%s error=%r", path, error)
         return None

@@ -14,10 +14,10 @@ from typing import Final
 
 from smokemesh.agent.backoff import REFUSED, Backoff
 from smokemesh.agent.channel import Channel, Refused
+from smokemesh.agent.packed import PackedAssignment
 from smokemesh.agent.spool import Spool
 from smokemesh.errors import AuthError, MasterError, SmokemeshError, WireError
 from smokemesh.model.agent import Health
-from smokemesh.model.assignment import Assignment
 from smokemesh.wire import messages
 from smokemesh.wire.messages import Heartbeat, HeartbeatReply, Upload, UploadReply
 
@@ -70,7 +70,7 @@ class Uplink:
         spool: Spool,
         consumer: str,
         health: Callable[[], Health],
-        assigned: Callable[[Assignment | None], None],
+        assigned: Callable[[PackedAssignment | None], None],
         version: str = "",
     ) -> None:
         self._channels, self._spool, self._consumer = channels, spool, consumer
@@ -175,7 +175,7 @@ class Uplink:
         if answer.status == 304:
             self._assigned(None)
         else:
-            assignment = messages.decode(Assignment, answer.body)
+            assignment = PackedAssignment.read(answer.body)
             self._version = assignment.version
             self._assigned(assignment)
         # A master that does not hold the question (a proxy between, an older version) is not asked without pause.
