@@ -15,7 +15,8 @@ import pytest
 
 from smokemesh.master.app import Server
 from smokemesh.master.premises import listen
-from smokemesh.master.state import MOST_COMPLAINTS, Master, Quiet, open_master
+from smokemesh.master.quiet import MOST_COMPLAINTS, Quiet
+from smokemesh.master.state import Master, open_master
 from smokemesh.model.agent import Health
 from smokemesh.model.assignment import Assignment, task_id
 from smokemesh.model.rounds import RoundBatch

@@ -8,7 +8,8 @@ from litestar import Request, Response, get, post
 from litestar.datastructures import State
 
 from smokemesh.errors import SmokemeshError
-from smokemesh.master.state import Master, gauges
+from smokemesh.master.gauges import gauges
+from smokemesh.master.state import Master
 
 Asked = Request[Any, Any, State]
 
