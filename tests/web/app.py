@@ -17,11 +17,14 @@ import uvicorn
 from litestar import Litestar
 
 from smokemesh.master import query_api
+from smokemesh.master.assignments import make_assignments
+from smokemesh.master.ingest import Ingest
 from smokemesh.master.live import Hub
 from smokemesh.master.registry import Registry
 from smokemesh.master.web import pages
 from smokemesh.model.agent import Health
 from smokemesh.settings.shape import MasterSettings
+from smokemesh.storage.catalogue import Catalogue, open_catalogue
 from smokemesh.storage.rounds import open_rounds
 from smokemesh.storage.store import RoundStore
 from tests.web import world
@@ -35,9 +38,23 @@ class Standing:
 
     settings: MasterSettings
     store: RoundStore
+    catalogue: Catalogue
     live: Hub = field(default_factory=Hub)
     registry: Registry = field(default_factory=lambda: Registry({}))
+    ingest: Ingest = field(init=False)
     reload_error: str = ""
+
+    def __post_init__(self) -> None:
+        tasks = make_assignments(self.settings)
+        self.ingest = Ingest(
+            self.store, self.catalogue, lambda agent: tasks[agent].tasks, audience=(self.live,), oldest=lambda: 1e9
+        )
+
+    def close(self) -> None:
+        """Let go of the databases."""
+        self.ingest.close()
+        self.store.close()
+        self.catalogue.close()
 
 
 def health(**changes: object) -> Health:
@@ -55,7 +72,7 @@ def make_master(folder: Path, days: float = 0.0, hours: float = 36.0) -> Standin
     store = open_rounds(f"chdb://{folder / 'rounds'}")
     now = time.time_ns()
     world.fill(store, now, hours=hours, days=days)
-    master = Standing(world.settings(), store)
+    master = Standing(world.settings(), store, open_catalogue(f"sqlite:///{folder / 'catalogue.db'}"))
     master.registry.saw("boomer", health(), now)
     master.registry.saw(
         "slater",

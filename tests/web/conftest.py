@@ -12,7 +12,7 @@ def master(tmp_path_factory: pytest.TempPathFactory) -> Iterator[app.Standing]:
     """A master's face over a store with twelve hours of the made-up world."""
     made = app.make_master(tmp_path_factory.mktemp("web"), hours=12.0)
     yield made
-    made.store.close()
+    made.close()
 
 
 @pytest.fixture(scope="package")

@@ -1,10 +1,12 @@
 """The query API over a real store: what it answers is what was inserted."""
 
+import asyncio
 import csv
 import io
 import math
 import time
 from collections.abc import Iterator
+from ipaddress import ip_address
 from typing import Any
 
 import numpy as np
@@ -13,7 +15,10 @@ from litestar import Litestar
 from litestar.testing import TestClient
 
 from smokemesh.master.web import ranges
+from smokemesh.model.assignment import task_id
 from smokemesh.model.rounds import Flag, RoundBatch
+from smokemesh.wire.columns import pack
+from smokemesh.wire.messages import Record, Upload
 from tests.web import app, world
 
 NANO = 10**9
@@ -157,6 +162,26 @@ def test_raw_rounds_keep_the_order_of_their_pings(client: TestClient[Litestar], 
     assert (row["rtt1"], row["rtt2"], row["flags"]) == ("0.003000000", "", "late own_drops")
 
 
+def test_each_address_of_a_name_is_a_series_of_its_own(client: TestClient[Litestar], master: app.Standing) -> None:
+    when = time.time_ns() // NANO * NANO - 60 * NANO
+    addresses = {"192.0.2.1": 0.010, "2001:db8::1": 0.020}
+    batch = RoundBatch.from_columns(2, {
+        "task": [task_id("/dual", "ping", address) for address in addresses],
+        "time": [when, when], "step": [60, 60], "sent": [2, 2], "received": [2, 2],
+        "rtts": [rtt for rtt in addresses.values() for _ in range(2)],
+        "address": [list(ip_address("::ffff:192.0.2.1").packed), list(ip_address("2001:db8::1").packed)],
+    })  # fmt: skip
+    asyncio.run(master.ingest.take("boomer", Upload(epoch="e", records=(Record(1, pack(batch)),)), time.time_ns()))
+    found = ask(client, "series", target="/dual")["series"]
+    assert {one["address"]: one["median"] for one in found} == {
+        address: [pytest.approx(rtt)] for address, rtt in addresses.items()
+    }
+    assert {one["title"] for one in found} == {f"常州一号 · {address}" for address in addresses}
+    assert {
+        row["address"] for row in csv.DictReader(io.StringIO(client.get("/api/v1/graph.csv?target=/dual").text))
+    } == {*addresses}
+
+
 def test_points_as_csv(client: TestClient[Litestar]) -> None:
     answer = client.get("/api/v1/graph.csv", params={"target": "/changzhou/rack29", "agent": "boomer"})
     rows = list(csv.DictReader(io.StringIO(answer.text)))
@@ -183,7 +208,7 @@ def test_the_picture_in_both_forms(client: TestClient[Litestar]) -> None:
 
 def test_agents_tell_how_they_are(client: TestClient[Litestar]) -> None:
     boomer, slater = ask(client, "agents")
-    assert (boomer["name"], boomer["title"], boomer["targets"]) == ("boomer", "常州一号", 9)
+    assert (boomer["name"], boomer["title"], boomer["targets"]) == ("boomer", "常州一号", 10)
     assert slater["alive"] is False
     assert slater["health"]["spool_rounds"] == 1840
     assert slater["silent"] > 390

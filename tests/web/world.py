@@ -88,6 +88,13 @@ TREE = Node(
         ),
         _leaf("/office", "Office uplink", "198.51.100.7", AGENTS),
         _leaf("/empty", "Never measured", "198.51.100.99"),
+        Node(
+            path="/dual",
+            menu="dual",
+            title="Every address of a name",
+            hidden=True,
+            target=Target(path="/dual", host="dual.example.net", probe="ping", agents=("boomer",), addresses="all"),
+        ),
     ),
 )
 

@@ -16,7 +16,7 @@ from litestar.response import ServerSentEvent, ServerSentEventMessage
 
 from smokemesh.errors import SmokemeshError, UsageError
 from smokemesh.master.live import Fresh, Gap, Hub
-from smokemesh.master.web import exports, png, ranges, status
+from smokemesh.master.web import exports, png, ranges
 from smokemesh.master.web.answers import (
     AgentBody,
     ErrorBody,
@@ -36,10 +36,12 @@ from smokemesh.master.web.desk import (
     MOST_ROUNDS,
     Desk,
     check_points,
-    choose_pairs,
+    choose_views,
     clock,
+    drop_bare,
     parse_span,
     provide_desk,
+    tasks_of,
 )
 from smokemesh.model.series import BANDS, LEVELS, SeriesQuestion
 
@@ -103,15 +105,15 @@ def get_series(
     span = parse_span(begin, end)
     if level and level not in LEVELS:
         raise UsageError(f"level {level!r}: must be one of {', '.join(LEVELS)}")
-    pairs = choose_pairs(desk, target, agent)
-    found = desk.series(pairs, span, check_points(points), level)
+    views = choose_views(desk, target, agent)
+    found = desk.series(views, span, check_points(points), level)
     last = min(span.end, clock())
     return SeriesReply(
         begin=span.begin / ranges.NANO,
         end=span.end / ranges.NANO,
         now=clock() / ranges.NANO,
         quantiles=list(BANDS) if smoke else [],
-        series=[series_body(desk, of, one, last, smoke) for (of, _), one in zip(pairs, found, strict=True)],
+        series=[series_body(desk, view, one, last, smoke) for view, one in drop_bare(views, found)],
     )
 
 
@@ -187,13 +189,15 @@ def get_rounds(
     span = parse_span(begin, end)
     check_points(limit, MOST_ROUNDS)
     bodies: list[RoundBody] = []
-    for of, name in choose_pairs(desk, [target], agent):
+    for view in choose_views(desk, [target], agent):
         question = SeriesQuestion(
-            task=status.task_of(of), agent=name, begin=span.begin, end=span.end, points=limit, level="raw"
+            task=view.task.id, agent=view.agent, begin=span.begin, end=span.end, points=limit, level="raw"
         )
-        bodies += round_bodies(of.path, name, desk.master.store.rounds(question))
+        bodies += round_bodies(view.target.path, view.agent, desk.master.store.rounds(question))
     if format == "csv":
-        return exports.csv_response(exports.rounds_csv(bodies), of.path.strip("/").replace("/", "-") + ".csv")
+        return exports.csv_response(
+            exports.rounds_csv(bodies), desk.target(target).path.strip("/").replace("/", "-") + ".csv"
+        )
     return Response(msgspec.json.encode(bodies), media_type="application/json")
 
 
@@ -239,7 +243,7 @@ async def get_events(
     nodes = [desk.node(path) for path in target or ["/"]]
     found = [below.target for node in nodes for below in node.walk() if below.target is not None]
     last = request.headers.get("last-event-id", "")
-    paths = {status.task_of(one): one.path for one in found}
+    paths = {task.id: one.path for one in found for task in tasks_of(desk.master, one)}
     return ServerSentEvent(
         event_stream(desk.master.live, paths, int(last) if last.isdecimal() else None),
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},

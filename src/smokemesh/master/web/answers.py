@@ -13,7 +13,7 @@ import numpy as np
 from smokemesh.analysis import smoke
 from smokemesh.master.registry import Sighting
 from smokemesh.master.web import ranges, status
-from smokemesh.master.web.desk import Desk, clock
+from smokemesh.master.web.desk import Desk, View, clock
 from smokemesh.master.web.summary import Summary, summarize
 from smokemesh.model.rounds import Flag, RoundBatch
 from smokemesh.model.series import Latest, Series
@@ -79,6 +79,8 @@ class SeriesBody(msgspec.Struct, frozen=True, kw_only=True):
 
     target: str
     agent: str
+    #: Which address of the name, where each is measured; else "".
+    address: str
     title: str
     color: str
     #: The level it was read from: raw, 5m, 1h or 1d.
@@ -173,7 +175,7 @@ def sight_body(sight: status.Sight) -> SightBody:
     """A sight as the API tells it."""
     newest: Latest | None = sight.round
     if newest is None:
-        return SightBody(agent=sight.agent, state=sight.state)
+        return SightBody(agent=sight.agent, state=sight.state, address=sight.address)
     return SightBody(
         agent=sight.agent,
         state=sight.state,
@@ -231,16 +233,23 @@ def _floats(column: np.ndarray) -> list[float]:
     return np.round(column, 9).tolist()
 
 
-def series_body(desk: Desk, target: Target, series: Series, end: int, with_smoke: bool) -> SeriesBody:
+def view_title(desk: Desk, view: View) -> str:
+    """The agent, and the address where there are several."""
+    title = desk.agent_title(view.agent)
+    return f"{title} · {view.task.address}" if view.task.address else title
+
+
+def series_body(desk: Desk, view: View, series: Series, end: int, with_smoke: bool) -> SeriesBody:
     """A series as the API tells it."""
     return SeriesBody(
-        target=target.path,
+        target=view.target.path,
         agent=series.agent,
-        title=desk.agent_title(series.agent),
+        address=view.task.address,
+        title=view_title(desk, view),
         color=desk.agent_color(series.agent),
         level=series.level,
         step=float(series.step),
-        pings=status.probe_of(desk.settings, target).pings,
+        pings=status.probe_of(desk.settings, view.target).pings,
         upper=smoke.upper_limit(series.median),
         time=(series.time / ranges.NANO).tolist(),
         sent=series.sent.tolist(),

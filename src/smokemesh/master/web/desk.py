@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from litestar.datastructures import State
@@ -20,6 +21,15 @@ MOST_ROUNDS: Final = 100_000
 def clock() -> int:
     """Now, nanoseconds UTC."""
     return time.time_ns()
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One target as one agent sees it, by one of its addresses where each is measured."""
+
+    target: Target
+    agent: str
+    task: status.Numbered
 
 
 class Desk:
@@ -64,17 +74,17 @@ class Desk:
 
     def series(
         self,
-        pairs: Sequence[tuple[Target, str]],
+        views: Sequence[View],
         span: ranges.Range,
         points: int,
         level: str = "",
     ) -> list[Series]:
-        """The series of (target, agent) pairs."""
+        """The series of these views."""
         questions = [
             SeriesQuestion(
-                task=status.task_of(target), agent=agent, begin=span.begin, end=span.end, points=points, level=level
+                task=view.task.id, agent=view.agent, begin=span.begin, end=span.end, points=points, level=level
             )
-            for target, agent in pairs
+            for view in views
         ]
         return list(self.master.store.series(questions)) if questions else []
 
@@ -82,7 +92,7 @@ class Desk:
 def provide_desk(state: State) -> Desk:
     """The desk of this application; the board of newest rounds is made once."""
     if "board" not in state:
-        state.board = status.Board(state.master.store, clock)
+        state.board = status.Board(state.master.store, clock, lambda target: tasks_of(state.master, target))
     return Desk(state.master, state.board)
 
 
@@ -91,15 +101,35 @@ def parse_span(begin: str, end: str) -> ranges.Range:
     return ranges.parse_range(begin, end, clock())
 
 
-def choose_pairs(desk: Desk, paths: Sequence[str], agents: Sequence[str] | None) -> list[tuple[Target, str]]:
-    """The (target, agent) pairs a request names."""
+def tasks_of(master: Any, target: Target) -> list[status.Numbered]:
+    """The tasks of a target: one, or one for each address its name ever had."""
+    usual = status.Numbered(status.task_of(target))
+    if target.addresses != "all":
+        return [usual]
+    labels = master.ingest.variants()
+    known = [task.id for task in master.catalogue.tasks_of(target.path) if task.probe == target.probe]
+    found = [
+        status.Numbered(number, labels[number].address if number in labels else f"{number:016x}")
+        for number in known
+        if number != usual.id
+    ]
+    return found or [usual]
+
+
+def choose_views(desk: Desk, paths: Sequence[str], agents: Sequence[str] | None) -> list[View]:
+    """The views a request names."""
     targets = [desk.target(path) for path in dict.fromkeys(paths)]
-    pairs = [(target, agent) for target in targets for agent in desk.agents_of(target, agents)]
-    if not pairs:
+    views = [
+        View(target, agent, task)
+        for target in targets
+        for agent in desk.agents_of(target, agents)
+        for task in tasks_of(desk.master, target)
+    ]
+    if not views:
         raise UsageError("target is missing: add target=/PATH")
-    if len(pairs) > MOST_SERIES:
-        raise UsageError(f"{len(pairs)} series asked at once, at most {MOST_SERIES}: name fewer targets or agents")
-    return pairs
+    if len(views) > MOST_SERIES:
+        raise UsageError(f"{len(views)} series asked at once, at most {MOST_SERIES}: name fewer targets or agents")
+    return views
 
 
 def check_points(points: int, most: int = MOST_POINTS) -> int:
@@ -107,3 +137,17 @@ def check_points(points: int, most: int = MOST_POINTS) -> int:
     if not 1 <= points <= most:
         raise UsageError(f"points is {points}: must be 1 to {most}")
     return points
+
+
+def drop_bare(views: Sequence[View], found: Sequence[Series]) -> list[tuple[View, Series]]:
+    """Without the addresses that were not measured in the range, as long as another one of the name was."""
+    pairs = list(zip(views, found, strict=True))
+    heard = {(view.target.path, view.agent) for view, series in pairs if len(series)}
+    kept: dict[tuple[str, str], int] = {}
+    result = []
+    for view, series in pairs:
+        key = (view.target.path, view.agent)
+        if len(series) or (key not in heard and key not in kept):
+            result.append((view, series))
+            kept[key] = 1
+    return result

@@ -13,8 +13,8 @@ from litestar import Response
 
 from smokemesh.errors import UsageError
 from smokemesh.master.web import language, ranges, screen, status, svg
-from smokemesh.master.web.answers import RoundBody, flag_names
-from smokemesh.master.web.desk import Desk, check_points, choose_pairs, clock, parse_span
+from smokemesh.master.web.answers import RoundBody, flag_names, view_title
+from smokemesh.master.web.desk import Desk, View, check_points, choose_views, clock, drop_bare, parse_span
 from smokemesh.master.web.summary import summarize
 from smokemesh.model.series import BANDS, Series
 from smokemesh.model.target import Node, Target
@@ -33,30 +33,31 @@ class Drawn:
     """What a picture is drawn from."""
 
     node: Node
-    pairs: list[tuple[Target, str]]
-    found: list[Series]
+    target: Target
+    found: list[tuple[View, Series]]
     span: ranges.Range
 
 
 def draw(desk: Desk, target: str, agent: Sequence[str] | None, begin: str, end: str, points: int) -> Drawn:
     span = parse_span(begin, end)
-    pairs = choose_pairs(desk, [target], agent)
-    return Drawn(desk.node(target), pairs, desk.series(pairs, span, check_points(points)), span)
+    views = choose_views(desk, [target], agent)
+    found = desk.series(views, span, check_points(points))
+    return Drawn(desk.node(target), desk.target(target), drop_bare(views, found), span)
 
 
 def picture(desk: Desk, drawn: Drawn, theme: str, lang: str, zone: str, width: int, height: int) -> str:
     if not (200 <= width <= 4000 and 80 <= height <= 2000):
         raise UsageError(f"picture of {width}x{height}: width must be 200 to 4000 and height 80 to 2000 pixels")
-    target = drawn.pairs[0][0]
+    target = drawn.target
     probe, texts = status.probe_of(desk.settings, target), language.catalogue(lang)
     lines = [
         svg.Line(
             series=one,
             summary=summarize(one, min(drawn.span.end, clock())),
-            title=desk.agent_title(one.agent),
+            title=view_title(desk, view),
             color=desk.agent_color(one.agent),
         )
-        for one in drawn.found
+        for view, one in drawn.found
     ]
     return svg.draw(
         svg.Picture(
@@ -77,7 +78,7 @@ def picture(desk: Desk, drawn: Drawn, theme: str, lang: str, zone: str, width: i
 
 
 def file_name(drawn: Drawn, suffix: str) -> str:
-    name = drawn.pairs[0][0].path.strip("/").replace("/", "-")
+    name = drawn.target.path.strip("/").replace("/", "-")
     return f"{name}-{ranges.rfc3339(drawn.span.end // ranges.NANO * ranges.NANO).replace(':', '')}.{suffix}"
 
 
@@ -92,19 +93,21 @@ def inline(content: bytes, media_type: str, name: str) -> Response[bytes]:
     return Response(content, media_type=media_type, headers=headers)
 
 
-def points_csv(found: Sequence[Series]) -> str:
+def points_csv(found: Sequence[tuple[View, Series]]) -> str:
     """Points as CSV (RFC 4180)."""
     counts = ("rounds", "sent", "received", "late", "duplicates", "reordered", "errors")
     out = io.StringIO()
     writer = csv.writer(out)
     quantiles = [f"rtt_p{round(100 * share)}" for share in BANDS]
-    writer.writerow(["time", "agent", "step", *counts, "loss", "mean", "deviation", "jitter", *quantiles, "flags"])
-    for one in found:
+    writer.writerow(
+        ["time", "agent", "address", "step", *counts, "loss", "mean", "deviation", "jitter", *quantiles, "flags"]
+    )
+    for view, one in found:
         loss = one.loss
         for k, when in enumerate(one.time.tolist()):
             numbers = [loss[k], one.mean[k], one.deviation[k], one.jitter[k], *one.bands[k]]
             writer.writerow([
-                ranges.rfc3339(when), one.agent, f"{one.step:g}", *(int(getattr(one, name)[k]) for name in counts),
+                ranges.rfc3339(when), one.agent, view.task.address, f"{one.step:g}", *(int(getattr(one, name)[k]) for name in counts),
                 *("" if math.isnan(value) else f"{value:.9f}" for value in numbers),
                 " ".join(flag_names(int(one.flags[k]))),
             ])  # fmt: skip

@@ -5,7 +5,7 @@ The store is asked at most every few seconds, whoever looks. Times are nanosecon
 
 import math
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
@@ -27,6 +27,14 @@ State = Literal["ok", "loss", "silent", "down"]
 STATES: Final[tuple[State, ...]] = ("ok", "loss", "silent", "down")
 
 
+@dataclass(frozen=True, slots=True)
+class Numbered:
+    """A task of a target; `address` only where each address of the name is measured."""
+
+    id: int
+    address: str = ""
+
+
 def task_of(target: Target) -> int:
     """The task number of a target."""
     return task_id(target.path, target.probe)
@@ -44,6 +52,8 @@ class Sight:
     agent: str
     state: State
     round: Latest | None
+    #: Which address of the name, where each is measured.
+    address: str = ""
 
     @property
     def loss(self) -> float:
@@ -58,13 +68,13 @@ class Sight:
         return place, 0.0 if math.isnan(self.loss) else self.loss, 0.0 if math.isnan(median) else median
 
 
-def judge(agent: str, newest: Latest | None, step: float, now: int) -> Sight:
+def judge(agent: str, newest: Latest | None, step: float, now: int, address: str = "") -> Sight:
     """What the newest round of a task says."""
     if newest is None or now - newest.time > (3.0 * max(step, newest.step) + GRACE) * NANO or newest.sent == 0:
-        return Sight(agent, "silent", newest)
+        return Sight(agent, "silent", newest, address)
     if newest.received == 0:
-        return Sight(agent, "down", newest)
-    return Sight(agent, "loss" if newest.received < newest.sent else "ok", newest)
+        return Sight(agent, "down", newest, address)
+    return Sight(agent, "loss" if newest.received < newest.sent else "ok", newest, address)
 
 
 def worst(states: Iterable[State]) -> State:
@@ -107,11 +117,19 @@ class Snapshot:
     settings: MasterSettings
     time: int
     latest: Mapping[tuple[int, str], Latest]
+    #: Path of a target -> its tasks.
+    tasks: Mapping[str, Sequence[Numbered]]
 
     def sights(self, target: Target) -> list[Sight]:
         """The target as each of its agents sees it."""
-        step, task = probe_of(self.settings, target).step, task_of(target)
-        return [judge(agent, self.latest.get((task, agent)), step, self.time) for agent in target.agents]
+        step = probe_of(self.settings, target).step
+        tasks = self.tasks.get(target.path) or [Numbered(task_of(target))]
+        pairs = [(agent, task) for agent in target.agents for task in tasks]
+        found = [judge(a, self.latest.get((t.id, a)), step, self.time, t.address) for a, t in pairs]
+        # An address the name has no more is no news; without any, the agent is silent.
+        heard = {sight.agent for sight in found if sight.round}
+        alone = {agent: sight for sight in reversed(found) if (agent := sight.agent) not in heard}
+        return [sight for sight in found if sight.round or alone.get(sight.agent) is sight]
 
     def states(self) -> dict[str, State]:
         """The state of every target, by path."""
@@ -121,23 +139,27 @@ class Snapshot:
 class Board:
     """The newest rounds of all tasks, asked from the store once for everybody who looks."""
 
-    def __init__(self, store: RoundStore, clock: Callable[[], int]) -> None:
-        self._store, self._clock = store, clock
+    def __init__(
+        self, store: RoundStore, clock: Callable[[], int], tasks_of: Callable[[Target], Sequence[Numbered]]
+    ) -> None:
+        self._store, self._clock, self._tasks_of = store, clock, tasks_of
         self._lock = threading.Lock()
         self._asked = 0
-        self._tasks: frozenset[int] = frozenset()
+        self._settings: MasterSettings | None = None
+        self._tasks: Mapping[str, Sequence[Numbered]] = {}
         self._latest: Mapping[tuple[int, str], Latest] = {}
 
     def now(self, settings: MasterSettings) -> "Snapshot":
         """How everything is now."""
-        tasks = frozenset(task_of(target) for target in settings.targets)
         now = self._clock()
         with self._lock:
-            if tasks != self._tasks or now - self._asked > FRESH_FOR * NANO:
-                found = self._store.latest(sorted(tasks), now - self._horizon(settings)) if tasks else []
+            if settings is not self._settings or now - self._asked > FRESH_FOR * NANO:
+                self._tasks = {target.path: self._tasks_of(target) for target in settings.targets}
+                numbers = sorted({task.id for several in self._tasks.values() for task in several})
+                found = self._store.latest(numbers, now - self._horizon(settings)) if numbers else []
                 self._latest = {(one.task, one.agent): one for one in found}
-                self._tasks, self._asked = tasks, now
-            return Snapshot(settings, now, self._latest)
+                self._settings, self._asked = settings, now
+            return Snapshot(settings, now, self._latest, self._tasks)
 
     @staticmethod
     def _horizon(settings: MasterSettings) -> int:
