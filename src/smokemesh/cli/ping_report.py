@@ -77,14 +77,16 @@ class Tally:
 def verbose_lines(names: Sequence[str], rtts: NDArray[np.float64]) -> Iterator[str]:
     """`name : 0.040 - 0.028`, names padded alike: what `fping -C` writes and SmokePing reads. One row per host."""
     width = max(map(len, names), default=0)
-    quick = ((rtts >= 0) & (rtts < 0.9995e-3)).all(axis=1).tolist()  # rounds to 0.xxx: one format for the whole row
     form = " ".join(["%.3f"] * rtts.shape[1])
-    for name, row, plain in zip(names, rtts.tolist(), quick, strict=True):
-        if plain:
-            values = form % tuple([rtt * 1e3 for rtt in row])
-        else:
-            values = " ".join(["-" if math.isnan(rtt) else milliseconds(rtt) for rtt in row])
-        yield f"{name:<{width}} : {values}"
+    for first in range(0, len(names), 1000):  # Python's own numbers are large: not all at once
+        rows = rtts[first : first + 1000]
+        quick = ((rows >= 0) & (rows < 0.9995e-3)).all(axis=1).tolist()  # 0.xxx: one format for the whole row
+        for name, row, plain in zip(names[first : first + 1000], rows.tolist(), quick, strict=True):
+            if plain:
+                values = form % tuple([rtt * 1e3 for rtt in row])
+            else:
+                values = " ".join(["-" if math.isnan(rtt) else milliseconds(rtt) for rtt in row])
+            yield f"{name:<{width}} : {values}"
 
 
 def count_lines(names: Sequence[str], tallies: Sequence[Tally], late: Sequence[int]) -> Iterator[str]:

@@ -1,5 +1,6 @@
 """Whom `smokemesh ping` is to measure: hosts typed, hosts from a file, and the addresses of their names."""
 
+import re
 import socket
 import sys
 from collections.abc import Iterable, Sequence
@@ -9,8 +10,8 @@ from typing import Final
 
 from smokemesh.errors import ConfigError, HostError
 
-#: Beside letters and digits of any script, what names and addresses are made of.
-_SIGNS: Final = frozenset(".:-_%")
+#: Letters and digits of any script, and what else names and addresses are made of.
+_HOST = re.compile(r"[\w.:%-]+")
 _FAMILIES: Final = {"4": socket.AF_INET, "6": socket.AF_INET6, "auto": socket.AF_UNSPEC}
 #: Names looked up at the same time.
 _LOOKUPS: Final = 16
@@ -41,7 +42,7 @@ def parse_hosts(data: bytes, file: str) -> list[str]:
         if not words:
             continue
         word = words[0].decode(errors="replace")
-        if not all(sign.isalnum() or sign in _SIGNS for sign in word):
+        if not _HOST.fullmatch(word):
             raise ConfigError(f"{word!r} is not a host name or address", file=file, line=number)
         found.append(word)
     return found

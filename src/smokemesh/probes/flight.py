@@ -113,12 +113,13 @@ class Pings(_Columns):
     """One row per ping; those of a round stand side by side."""
 
     kinds: ClassVar[dict[str, Any]] = {
-        "round": "i4", "state": "u1", "sent": "i8", "number": "i8", "key": "i8", "rtt": "f4", "scratch": "i4",
+        "round": "i4", "state": "u1", "exact": "?", "sent": "i8", "number": "i8", "key": "i8", "rtt": "f4", "scratch": "i4",
     }  # fmt: skip
     round: NDArray[np.int32]
     state: NDArray[np.uint8]
-    #: When it was sent, monotonic nanoseconds.
+    #: When it was sent, monotonic nanoseconds; `exact` when the kernel said so.
     sent: Rows
+    exact: Mask
     #: Number of the ping in its payload.
     number: Rows
     #: Channel, identifier and sequence number as one; -1 when not in flight.
@@ -202,10 +203,26 @@ class Flight:
         """The next ping of these rounds was sent."""
         p, pings = self.pings, self.next_pings(rows)
         p.sent[pings], p.key[pings], p.number[pings], p.state[pings] = times, keys, numbers, SENT
+        p.exact[pings] = False
         self.pending += len(rows)
         seconds = times.astype(np.float64) * 1e-9
         self._tell(Event.SENT, pings, seconds)
         self._advance(rows, seconds)
+
+    def interpolate(self, pings: Rows, known: Rows, longest: int) -> None:
+        """Of pings sent one after another, at most `longest` ns between any two of `known`, the kernel told some times.
+
+        Where two of them lie further apart, another process ran in between: those after it keep what was reckoned.
+        """
+        p = self.pings
+        known = known[p.exact[pings[known]]]
+        if len(known) < 2:
+            return
+        times = p.sent[pings[known]]
+        between = np.searchsorted(known, np.arange(len(pings)), side="right") - 1
+        smooth = np.append(np.diff(times) <= longest, False)[between] & (between >= 0)
+        better = np.interp(np.arange(len(pings)), known, times).astype(np.int64)
+        p.sent[pings[smooth]] = better[smooth]
 
     def refused(self, rows: Rows, error: int, now: float) -> None:
         """The next ping of these rounds could not be sent: `error` as in `RoundBatch.error`."""
@@ -264,7 +281,7 @@ class Flight:
         self.total_answered += len(rows)
         self._count(r.late, rows[rtts > r.timeout[rows]], Flag.LATE)
         self._count(r.reordered, rows[self._overtaken(pings, rows)], Flag.REORDERED)
-        np.add.at(r.answered, rows, 1)
+        self._add(r.answered, rows)
         self._settle(rows, now)
         return lost
 
@@ -286,9 +303,7 @@ class Flight:
         """Which answers came after the answer to a later ping of their round (RFC 4737 section 3.3)."""
         r = self.rounds
         index = (pings - r.base[rows]).astype(np.int32)
-        order = np.arange(len(rows), dtype=np.int32)
-        r.scratch[rows] = order
-        if (r.scratch[rows] == order).all():  # one answer per round, as it is nearly always
+        if self._all_different(rows):  # one answer per round, as it is nearly always
             before = r.highest[rows]
             r.highest[rows] = np.maximum(before, index)
             return index < before
@@ -370,10 +385,22 @@ class Flight:
     def _settle(self, rows: NDArray[np.int32], now: float) -> None:
         r = self.rounds
         self.pending -= len(rows)
-        np.add.at(r.settled, rows, 1)
+        self._add(r.settled, rows)
         done = rows[r.settled[rows] == r.pings[rows]]
         if len(done):
             r.wake[done] = np.minimum(r.wake[done], now + self.grace)
+
+    def _add(self, column: NDArray[np.int32], rows: Rows | NDArray[np.int32]) -> None:
+        """One more for each row, for as often as it occurs."""
+        if self._all_different(rows):
+            column[rows] += 1
+        else:
+            np.add.at(column, rows, 1)
+
+    def _all_different(self, rows: Rows | NDArray[np.int32]) -> bool:
+        order = np.arange(len(rows), dtype=np.int32)
+        self.rounds.scratch[rows] = order
+        return bool((self.rounds.scratch[rows] == order).all())
 
     def _tell(self, event: Event, pings: Rows, values: NDArray[np.float64]) -> None:
         if self.watcher is not None and len(pings):
@@ -382,7 +409,7 @@ class Flight:
 
     def _count(self, column: NDArray[np.int32], rows: Rows | NDArray[np.int32], flag: Flag) -> None:
         if len(rows):
-            np.add.at(column, rows, 1)
+            self._add(column, rows)
             self.rounds.flags[rows] |= np.uint32(flag)
 
     def _add_error(self, rows: Rows | NDArray[np.int32], errors: Rows, flag: Flag) -> None:
@@ -398,5 +425,5 @@ def groups(values: NDArray[np.int32]) -> Iterator[tuple[int, slice | Rows]]:
     if len(values) and (values == values[0]).all():
         yield int(values[0]), slice(None)
         return
-    for value in np.unique(values):
-        yield int(value), np.flatnonzero(values == value)
+    for value in sorted(set(values.tolist())):  # np.unique would import numpy.ma, which is slow
+        yield value, np.flatnonzero(values == value)

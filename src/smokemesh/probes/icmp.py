@@ -7,6 +7,7 @@ are answered and a short grace for duplicates has passed, else the probe's patie
 """
 
 import errno
+import os
 import secrets
 import time
 from collections.abc import Callable, Sequence
@@ -27,11 +28,11 @@ from smokemesh.probes.packetio import Arena, IcmpSocket, Notice, SocketOptions
 from smokemesh.wire import icmp
 
 #: Packets between two clock readings: the send time of each is interpolated.
-_CHUNK: Final = 16
+_CHUNK: Final = 32
 #: Packets built and sent before what arrived is read.
-_PIECE: Final = 512
-#: So many pings due at once are a flood: transmit stamps would cost more than they tell.
-_FLOOD: Final = 256
+_PIECE: Final = 1024
+#: Up to so many packets sent together each get a transmit stamp; of more, stamps for all would cost too much.
+_FEW: Final = 64
 #: Nanoseconds: no packet takes longer to be sent; what goes beyond was another process.
 _LONGEST_SEND: Final = 10_000
 #: Nanoseconds a transmit stamp may seem to lie before the sending: two clock readings lie between.
@@ -176,7 +177,7 @@ class IcmpEngine:
 
         A fully answered round still waits `grace` seconds for duplicates. A busy engine sends at most every `tick`
         seconds and reads at most every `lull` seconds, unless buffers fill: kernel stamps make reading late harmless.
-        With `transmit_stamps` the kernel tells when a packet really left, as long as there are not too many at once.
+        With `transmit_stamps` the kernel tells when packets really left.
         `watcher` is told of every ping at once.
         """
         self._kind, self._tick, self._lull = socket, tick, lull
@@ -190,8 +191,10 @@ class IcmpEngine:
         self._routes: dict[SocketOptions, _Route] = {}
         self._profiles: list[_Profile] = []
         self._by_options: dict[tuple[SocketOptions, int], int] = {}
-        #: Profile by identity of the probe, and family; the probe is kept so that its identity stays its own.
-        self._by_probe: dict[tuple[int, int], tuple[Probe, int]] = {}
+        #: Profile, step, spacing, timeout, patience and pings, by probe and family; the probe is known by its identity,
+        #: and kept so that this stays its own.
+        self._kinds: list[tuple[float, ...]] = []
+        self._by_probe: dict[tuple[int, bool], tuple[Probe, int]] = {}
         self._channels: list[_Channel] = []
         self._outboxes: dict[int, Arena] = {}
         self._inbox = Arena.inbox(_PIECE, _LEAST_WIDTH)
@@ -204,26 +207,23 @@ class IcmpEngine:
         """Remember rounds. Raises HostError when this user may not open ICMP sockets at all."""
         if not requests:
             return
-        profiles = [self._profile_of(request) for request in requests]
-        names, bad = _names([request.address for request in requests])
-        probes = [request.probe for request in requests]
+        kinds = [self._kind_of(request) for request in requests]
+        names, bad = packetio.socket_addresses([request.address for request in requests])
+        table = np.array(self._kinds)[kinds]
+        profiles = table[:, 0].astype(np.int32)
+        columns = dict(zip(("step", "spacing", "timeout", "patience", "pings"), table.T[1:], strict=True))
         rows = self._flight.add({
             "task": np.array([request.task for request in requests], np.uint64),
             "time": [request.time for request in requests],
             "at": [request.at for request in requests],
-            "step": [probe.step for probe in probes],
-            "spacing": [probe.spacing for probe in probes],
-            "timeout": [probe.timeout for probe in probes],
-            "patience": [probe.patience for probe in probes],
-            "pings": [probe.pings for probe in probes],
-            "profile": profiles,
-            "name": names,
-            "address": _mapped(names),
-        })  # fmt: skip
-        errors = np.array([self._profiles[profile].route.error for profile in profiles])
+            "profile": profiles, "name": names, "address": _mapped(names),
+        } | columns)  # fmt: skip
+        errors = np.array([profile.route.error for profile in self._profiles])[profiles]
         errors[bad] = errno.EINVAL
-        for error in np.unique(errors[errors > 0]):
-            self._flight.refuse_rounds(rows[errors == error], ERROR_ERRNO + int(error))
+        if errors.any():
+            for error, mine in groups(errors):
+                if error:
+                    self._flight.refuse_rounds(rows[mine], ERROR_ERRNO + error)
 
     def run(self, until: float) -> None:
         """Send, receive and wait until the monotonic clock shows `until`, or nothing is left to do."""
@@ -270,14 +270,19 @@ class IcmpEngine:
         """Open the socket `probe` needs. Raises HostError when this machine does not allow it."""
         route = self._profiles[self._profile(probe, family)].route
         if route.error:
-            raise HostError(_why(probe, route.error))
+            raise HostError(_why(probe, family, route.error))
 
     # Profiles, routes, sockets
 
-    def _profile_of(self, request: RoundRequest) -> int:
-        family = 6 if ":" in request.address else 4
-        known = self._by_probe.get((id(request.probe), family))
-        return known[1] if known else self._profile(request.probe, family)
+    def _kind_of(self, request: RoundRequest) -> int:
+        key = id(request.probe), ":" in request.address
+        return self._by_probe[key][1] if key in self._by_probe else self._new_kind(request.probe, key)
+
+    def _new_kind(self, probe: Probe, key: tuple[int, bool]) -> int:
+        profile = self._profile(probe, 6 if key[1] else 4)
+        self._kinds.append((profile, probe.step, probe.spacing, probe.timeout, probe.patience, probe.pings))
+        self._by_probe[key] = probe, len(self._kinds) - 1
+        return len(self._kinds) - 1
 
     def _profile(self, probe: Probe, family: int) -> int:
         options = SocketOptions(
@@ -292,7 +297,6 @@ class IcmpEngine:
             self._profiles.append(_Profile(number, route, probe.size, common, self._outbox(probe.size)))
             self._by_options[options, probe.size] = number
             self._make_room(probe.size)
-        self._by_probe[id(probe), family] = probe, number
         return number
 
     def _open_route(self, options: SocketOptions) -> _Route:
@@ -339,19 +343,17 @@ class IcmpEngine:
 
     def _send(self, rows: Rows, until: float) -> None:
         """Send the next ping of each of these rounds, reading what arrives in between."""
-        stamped = self._transmit_stamps and len(rows) < _FLOOD
         for first in range(0, len(rows), _PIECE):
             piece = rows[first : first + _PIECE]
             for number, mine in groups(self._flight.rounds.profile[piece]):
-                self._send_alike(self._profiles[number], piece[mine], stamped)
+                self._send_alike(self._profiles[number], piece[mine])
             if len(piece) == _PIECE:
                 self._drain()
                 if time.monotonic() >= until:
                     return
 
-    def _send_alike(self, profile: _Profile, rows: Rows, stamped: bool) -> None:
+    def _send_alike(self, profile: _Profile, rows: Rows) -> None:
         """Send pings that differ in nothing but their destination."""
-        profile.outbox.controllens[:] = profile.outbox.room if stamped else 0
         while len(rows):
             now = time.monotonic()
             lane = self._lane(profile.route, now)
@@ -360,7 +362,7 @@ class IcmpEngine:
                 self._flight.put_off(rows, now + self._tick)
                 return
             count = min(lane.free(len(rows), now), profile.outbox.count, max(_CHUNK, lane.channel.socket.capacity // 4))
-            self._send_batch(profile, lane, rows[:count], now, stamped)
+            self._send_batch(profile, lane, rows[:count], now)
             rows = rows[count:]
 
     def _lane(self, route: _Route, now: float) -> _Lane | None:
@@ -374,7 +376,7 @@ class IcmpEngine:
         except (OSError, HostError):
             return None
 
-    def _send_batch(self, profile: _Profile, lane: _Lane, rows: Rows, now: float, stamped: bool) -> None:
+    def _send_batch(self, profile: _Profile, lane: _Lane, rows: Rows, now: float) -> None:
         flight, outbox, channel, count = self._flight, profile.outbox, lane.channel, len(rows)
         pings = flight.next_pings(rows)
         sequences = lane.take(pings, now + flight.rounds.patience[rows] + self._lull)
@@ -386,14 +388,26 @@ class IcmpEngine:
         )  # fmt: skip
         outbox.names[:count] = flight.rounds.name[rows]
         outbox.namelens[:count] = channel.socket.name_length
+        asking = self._ask_for_stamps(outbox, count)
         times, smooth = self._transmit(channel, outbox, rows)
         keys = lane.key | sequences
         if not (sent := times > 0).all():
             rows, pings, times, keys, numbers = (column[sent] for column in (rows, pings, times, keys, numbers))
+            asking = asking[sent]
         self._sent += len(rows)
         flight.sent(rows, times, keys, numbers)
-        if stamped:
-            self._await_stamps(channel, pings, numbers, smooth)
+        if asking.any():
+            self._await_stamps(channel, pings, numbers, np.flatnonzero(asking), smooth)
+
+    def _ask_for_stamps(self, outbox: Arena, count: int) -> NDArray[np.bool_]:
+        """Which packets ask the kernel when they left: all of a few, of many the first and the last of each chunk."""
+        asking = np.zeros(count, bool)
+        if self._transmit_stamps and count <= _FEW:
+            asking[:] = True
+        elif self._transmit_stamps:
+            asking[::_CHUNK] = asking[_CHUNK - 1 :: _CHUNK] = asking[-1] = True
+        outbox.controllens[:count] = asking * outbox.room
+        return asking
 
     def _transmit(self, channel: _Channel, outbox: Arena, rows: Rows) -> tuple[Rows, bool]:
         """Give the packets to the kernel: when each was sent, monotonic nanoseconds, 0 for those that were not.
@@ -402,9 +416,8 @@ class IcmpEngine:
         let another process run. Also tells whether the kernel took every packet at the first attempt.
         """
         times, first, retries, smooth = np.zeros(len(rows), np.int64), 0, 0, True
-        chunk = _CHUNK if len(rows) < _FLOOD else 2 * _CHUNK
         while first < len(rows):
-            asked = min(chunk, len(rows) - first)
+            asked = min(_CHUNK, len(rows) - first)
             before = time.monotonic_ns()
             sent = channel.socket.send(outbox, first, asked)
             after = time.monotonic_ns()
@@ -424,16 +437,18 @@ class IcmpEngine:
                 first += 1
         return times, smooth
 
-    def _await_stamps(self, channel: _Channel, pings: Rows, numbers: Rows, smooth: bool) -> None:
-        """These packets asked for transmit stamps; mostly they are there at once."""
-        at = (channel.asked + np.arange(len(pings))) & 0xFFFF
-        channel.asked_pings[:, at] = pings, numbers
-        channel.asked += len(pings)
-        channel.unstamped += len(pings)
+    def _await_stamps(self, channel: _Channel, pings: Rows, numbers: Rows, asking: Rows, smooth: bool) -> None:
+        """Some of these packets, just sent, asked for transmit stamps; mostly they are there at once."""
+        at = (channel.asked + np.arange(len(asking))) & 0xFFFF
+        channel.asked_pings[:, at] = pings[asking], numbers[asking]
+        channel.asked += len(asking)
+        channel.unstamped += len(asking)
         self._read_notices(channel)
         if not smooth:  # a packet the kernel refused may have taken a number or not
             channel.asked = channel.unstamped = 0
             self._transmit_stamps &= channel.socket.count_stamps_anew()
+        elif len(asking) < len(pings):
+            self._flight.interpolate(pings, asking, _CHUNK * _LONGEST_SEND)
 
     def _put_off(self, rows: Rows, now: float, error: int) -> None:
         """The kernel is busy: try again shortly; a ping put off for longer than its patience has failed."""
@@ -561,7 +576,7 @@ class IcmpEngine:
         times, trusted = self._guard.monotonic(stamps)
         # Never before it was handed over: a stamp that says so belongs to another packet.
         good = trusted & (p.number[pings] == expected) & (p.key[pings] >= 0) & (times >= p.sent[pings] - _EARLIEST)
-        p.sent[pings[good]] = times[good]
+        p.sent[pings[good]], p.exact[pings[good]] = times[good], True
 
     def _hear_errors(self, channel: _Channel, found: list[Notice]) -> None:
         width = icmp.HEADER + icmp.MARK
@@ -626,19 +641,7 @@ class IcmpEngine:
             self._drain()
 
 
-_MIDDLES = np.arange(2 * _CHUNK) + 0.3
-
-
-def _names(addresses: Sequence[str]) -> tuple[NDArray[np.uint8], Rows]:
-    """The addresses as the kernel wants them, u1[n, 28], and which of them are none."""
-    made, bad = [], []
-    for i, address in enumerate(addresses):
-        try:
-            made.append(packetio.socket_address(address))
-        except (OSError, ValueError):
-            made.append(bytes(28))
-            bad.append(i)
-    return np.frombuffer(b"".join(made), np.uint8).reshape(-1, 28), np.array(bad, np.int64)
+_MIDDLES = np.arange(_CHUNK) + 0.3
 
 
 def _host_part(names: NDArray[np.uint8], family: int) -> NDArray[np.uint8]:
@@ -654,10 +657,13 @@ def _mapped(names: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return made
 
 
-def _why(probe: Probe, number: int) -> str:
+def _why(probe: Probe, family: int, number: int) -> str:
+    """Why no socket could be set up, and what to do."""
+    interface = probe.interface or probe.source.partition("%")[2]
     reasons: dict[int, str] = {
         errno.EADDRNOTAVAIL: f"source {probe.source}: is not an address of this machine; see `ip address`",
-        errno.ENODEV: f"interface {probe.interface}: does not exist here; see `ip link`",
-        errno.EPERM: f"interface {probe.interface}: binding to it needs CAP_NET_RAW",
+        errno.EINVAL: f"source {probe.source}: is not an IPv{family} address",
+        errno.ENODEV: f"interface {interface}: does not exist here; see `ip link`",
+        errno.EPERM: f"interface {interface}: binding to it needs CAP_NET_RAW",
     }
-    return reasons.get(number, f"ICMP socket: {errno.errorcode.get(number, number)}")
+    return reasons.get(number, f"ICMP socket for IPv{family}: {os.strerror(number)}")

@@ -5,6 +5,7 @@ structures, so they hold on x86-64 and aarch64 alike. Numbers of options without
 from Linux' headers. Times are integer nanoseconds; receive stamps are the kernel's, on CLOCK_REALTIME.
 """
 
+import contextlib
 import ctypes
 import errno
 import os
@@ -47,6 +48,8 @@ _MSG_DONTWAIT: Final = 0x40
 _EE_ICMP, _EE_ICMP6, _EE_TIMESTAMPING = 2, 3, 4
 #: SOF_TIMESTAMPING_SOFTWARE | OPT_ID | OPT_TSONLY: stamps that single packets ask for come with the packet's number.
 _TELL_STAMPS: Final = 1 << 4 | 1 << 7 | 1 << 11
+#: SOF_TIMESTAMPING_OPT_RX_FILTER, since Linux 6.13: no second copy of the receive stamp with each packet read.
+_ONLY_SENT: Final = 1 << 17
 #: SOF_TIMESTAMPING_TX_SOFTWARE: stamp this packet when the driver gets it.
 _STAMP_THIS: Final = 1 << 1
 
@@ -222,12 +225,12 @@ class IcmpSocket:
 
     def count_stamps_anew(self) -> bool:
         """Packets that ask for a transmit stamp are numbered from 0 again; whether this kernel gives any."""
-        try:
-            self.socket.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPING, 0)
-            self.socket.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPING, _TELL_STAMPS)
-        except OSError:
-            return False
-        return True
+        for wanted in (_TELL_STAMPS | _ONLY_SENT, _TELL_STAMPS):
+            with contextlib.suppress(OSError):
+                self.socket.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPING, 0)
+                self.socket.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPING, wanted)
+                return True
+        return False
 
     def send(self, arena: Arena, first: int, count: int) -> int:
         """Send rows `first` to `first + count`; how many the kernel took, or -errno when it refused the first."""
@@ -327,8 +330,28 @@ def wait(sockets: Sequence[IcmpSocket], seconds: float) -> bool:
     return bool(_ppoll(ctypes.addressof(polled), len(sockets), ctypes.byref(limit), 0) > 0)
 
 
-def socket_address(address: str) -> bytes:
-    """A literal address as `struct sockaddr_in` or `sockaddr_in6`, padded to 28 bytes. Raises OSError for anything else."""
+def socket_addresses(addresses: Sequence[str]) -> tuple[Bytes, Ints]:
+    """Literal addresses as `struct sockaddr_in` or `sockaddr_in6`, u1[n, 28], and which of them are none."""
+    names = np.zeros((len(addresses), _NAME), np.uint8)
+    try:  # nearly always all are IPv4
+        hosts = b"".join([socket.inet_pton(socket.AF_INET, address) for address in addresses])
+        names[:, :2] = np.frombuffer(struct.pack("=H", socket.AF_INET), np.uint8)
+        names[:, 4:8] = np.frombuffer(hosts, np.uint8).reshape(-1, 4)
+        return names, np.zeros(0, np.int64)
+    except OSError:
+        pass
+    bad = []
+    for i, address in enumerate(addresses):
+        try:
+            names[i] = np.frombuffer(_socket_address(address), np.uint8)
+        except (OSError, ValueError, struct.error):
+            names[i] = 0
+            bad.append(i)
+    return names, np.array(bad, np.int64)
+
+
+def _socket_address(address: str) -> bytes:
+    """One address as 28 bytes. Raises OSError, ValueError or struct.error for what is none."""
     if ":" not in address:
         return struct.pack("=HH4s20x", socket.AF_INET, 0, socket.inet_pton(socket.AF_INET, address))
     host, _, zone = address.partition("%")
@@ -346,7 +369,11 @@ def allowed(family: int) -> str:
 
 
 def _scope(zone: str) -> int:
-    return int(zone) if zone.isdigit() else socket.if_nametoindex(zone)
+    """The number of an interface. Raises OSError (ENODEV) when there is none of that name."""
+    try:
+        return int(zone) if zone.isdecimal() else socket.if_nametoindex(zone)
+    except OSError as error:
+        raise OSError(errno.ENODEV, os.strerror(errno.ENODEV)) from error
 
 
 def _first_allowed(family: int, kinds: Sequence[str]) -> socket.socket:
@@ -409,10 +436,13 @@ def _apply(sock: socket.socket, options: SocketOptions) -> None:
 
 
 def _bindable(options: SocketOptions) -> tuple[str, int] | tuple[str, int, int, int]:
-    if options.family == 4:
-        return (options.source, 0)
+    """The source as Python's `bind` wants it. Raises OSError (EINVAL) for a name: it would be looked up."""
     host, _, zone = options.source.partition("%")
-    return (host, 0, 0, _scope(zone) if zone else 0)
+    try:
+        socket.inet_pton(socket.AF_INET if options.family == 4 else socket.AF_INET6, host)
+    except OSError as error:
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL)) from error
+    return (host, 0) if options.family == 4 else (host, 0, 0, _scope(zone) if zone else 0)
 
 
 def _take_id(sock: socket.socket, options: SocketOptions) -> int:
