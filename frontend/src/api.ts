@@ -30,6 +30,8 @@ export interface Summary {
 export interface Series {
   readonly target: string;
   readonly agent: string;
+  /** Which address of the name, where each is measured. */
+  readonly address: string;
   readonly title: string;
   readonly color: string;
   readonly level: string;

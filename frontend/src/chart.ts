@@ -341,7 +341,8 @@ export class SmokeChart {
     const reply = this.reply;
     if (!reply) return;
     u.ctx.fillStyle = hatching(u.ctx, this.colors, devicePixelRatio);
-    for (const gap of gaps(series, reply.begin, reply.end, reply.now)) {
+    const everyone = common(this.shown.map((one) => gaps(one, reply.begin, reply.end, reply.now)));
+    for (const gap of without(gaps(series, reply.begin, reply.end, reply.now), everyone)) {
       const from = Math.round(u.valToPos(gap.begin, "x", true));
       u.ctx.fillRect(from, top, Math.max(1, Math.round(u.valToPos(gap.end, "x", true)) - from), thick);
     }
@@ -448,6 +449,23 @@ function common(lists: readonly (readonly { begin: number; end: number }[])[]): 
     );
   }
   return result;
+}
+
+/** The parts of the first list that the second does not cover. */
+function without(
+  list: readonly { begin: number; end: number }[],
+  other: readonly { begin: number; end: number }[],
+): { begin: number; end: number }[] {
+  return other.reduce(
+    (rest, gap) =>
+      rest
+        .flatMap((one) => [
+          { begin: one.begin, end: Math.min(one.end, gap.begin) },
+          { begin: Math.max(one.begin, gap.end), end: one.end },
+        ])
+        .filter((one) => one.begin < one.end),
+    [...list],
+  );
 }
 
 /** Where the vertical axis begins and ends so that all series fit as the scale says. */

@@ -5,17 +5,14 @@ import { data, t } from "./data";
 import { zone } from "./format";
 import { startMenu } from "./menu";
 import { startOverview } from "./overview";
+import { refreshParts } from "./refresh";
 import { TargetPage } from "./target";
 import { startTheme } from "./theme";
 
 /** Agents' figures are the server's: the page is asked again, quietly. */
 function startAgents(): void {
   window.setInterval(() => {
-    if (document.hidden) return;
-    void fetch(location.href).then(async (answer) => {
-      const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").querySelector(".agents");
-      if (answer.ok && fresh) document.querySelector(".agents")?.replaceWith(fresh);
-    }, () => undefined);
+    if (!document.hidden) void refreshParts([".agents"]).catch(() => undefined);
   }, 5000);
 }
 

@@ -4,11 +4,12 @@ import { series as askSeries, type SeriesReply } from "./api";
 import { SmokeChart } from "./chart";
 import { showLive, watch } from "./live";
 import { length } from "./range";
+import { refreshParts } from "./refresh";
 import { onTheme } from "./theme";
 
 /** Targets asked for at once. */
 const BATCH = 24;
-const WINDOWS = ["15m", "1h", "3h"] as const;
+const WINDOWS = ["5m", "15m", "1h", "3h"] as const;
 
 interface Mini {
   readonly path: string;
@@ -36,20 +37,15 @@ async function draw(minis: readonly Mini[]): Promise<void> {
 
 /** Reload what the server rendered of the cards: values and states. */
 async function refreshCards(): Promise<void> {
-  const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
-  if (!answer.ok) return;
-  const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
-  for (const selector of [".head", ".attention", ".groups"]) {
-    const [old, now] = [document.querySelector(selector), fresh.querySelector(selector)];
-    if (old && now) old.replaceWith(now);
-  }
+  const fresh = await refreshParts([".head", ".troubles", ".groups"]);
+  if (!fresh) return;
   for (const card of document.querySelectorAll<HTMLElement>(".card[data-path]")) {
     const now = [...fresh.querySelectorAll<HTMLElement>(".card[data-path]")].find(
       (one) => one.dataset["path"] === card.dataset["path"],
     );
     if (!now) continue;
     card.className = now.className;
-    for (const part of [".card-head", ".card-now"]) {
+    for (const part of [".dot", ".card-now"]) {
       const [before, after] = [card.querySelector(part), now.querySelector(part)];
       if (before && after) before.replaceWith(after);
     }

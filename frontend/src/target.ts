@@ -8,6 +8,7 @@ import { stretch } from "./format";
 import { showLive, watch } from "./live";
 import { agentColor } from "./paint";
 import { bounded, length, moved, relative, scaled, seconds, type Range } from "./range";
+import { refreshParts } from "./refresh";
 import { onTheme } from "./theme";
 
 type View = "overlay" | "side";
@@ -21,7 +22,11 @@ interface State {
 
 const AGENTS: readonly AgentInfo[] = data.agents ?? [];
 const HEIGHT = 300;
-const FIRST_RANGES = ["15m", "1h", "3h"] as const;
+const FIRST_RANGES = ["5m", "15m", "1h", "3h"] as const;
+/** Milliseconds after which a page without a wish looks anew how far back there is something to see. */
+const LOOK_BACK = 60_000;
+/** Milliseconds between two looks at the host's state. */
+const STATE_PACE = 5000;
 
 function read(): State {
   const query = new URLSearchParams(location.search);
@@ -97,7 +102,9 @@ class Panel {
   }
 
   show(reply: SeriesReply, shown: readonly Series[], scale: Scale, limits: [number, number], live: boolean): void {
-    const places = shown.map((series) => AGENTS.findIndex((agent) => agent.name === series.agent));
+    // Addresses of one name share their agent: each has a colour of its own.
+    const place = (series: Series): number => AGENTS.findIndex((agent) => agent.name === series.agent);
+    const places = shown.map((series, k) => (series.address ? AGENTS.length + k : place(series)));
     const names = shown.map((series) => series.title).join(", ");
     this.name.textContent = AGENTS.length > 0 ? t("seen_from", { agent: names }) : "";
     this.times.textContent = stretch(reply.begin, reply.end);
@@ -133,6 +140,8 @@ export class TargetPage {
   private asked: AbortController | null = null;
   private due = 0;
   private last = 0;
+  private looked = 0;
+  private stated = 0;
   private readonly graphs = document.getElementById("graphs") as HTMLElement;
   private readonly glances: { range: string; chart: SmokeChart; shown: number }[] = [];
 
@@ -213,6 +222,7 @@ export class TargetPage {
 
   private render(): void {
     if (this.state.range) this.effective = this.state.range;
+    else this.looked = 0;
     this.pickers();
     this.soon(0, true);
   }
@@ -268,10 +278,10 @@ export class TargetPage {
     if (!this.asked) this.asked = new AbortController();
     const signal = this.asked.signal;
     try {
-      const reply = await askSeries(this.question(this.state.range ?? { from: "now-3h", to: "now" }, this.points()), signal);
+      if (!this.state.range && Date.now() - this.looked > LOOK_BACK) await this.lookBack(signal);
+      this.reply = await askSeries(this.question(this.effective, this.points()), signal);
       this.asked = null;
       this.last = Date.now();
-      this.reply = this.state.range ? reply : this.shortened(reply);
       this.pickers();
       this.paint();
       void this.loadGlances();
@@ -283,12 +293,14 @@ export class TargetPage {
   }
 
   /** Without a wish for a range: the shortest that shows all there is of the last three hours. */
-  private shortened(reply: SeriesReply): SeriesReply {
+  private async lookBack(signal: AbortSignal): Promise<void> {
+    const asked = { ...this.question({ from: "now-3h", to: "now" }, 200), smoke: false };
+    const reply = await askSeries(asked, signal);
     const first = Math.min(...reply.series.map((series) => series.time[0] ?? Infinity));
-    const fits = (range: string): boolean => first >= reply.end - length(range) || range === "3h";
+    const fits = (range: string): boolean => first >= reply.end - length(range);
     const range = Number.isFinite(first) ? (FIRST_RANGES.find(fits) ?? "3h") : "3h";
     this.effective = { from: `now-${range}`, to: "now" };
-    return { ...reply, begin: reply.end - length(range) };
+    this.looked = Date.now();
   }
 
   private failed(error: Error): void {
@@ -325,7 +337,11 @@ export class TargetPage {
 
   private fresh(rounds: readonly { agent: string; target: string }[]): void {
     const ours = rounds.some((round) => round.target === data.path && this.state.agents.includes(round.agent));
-    if (ours) this.soon(this.pace());
+    if (!ours) return;
+    this.soon(this.pace());
+    if (document.hidden || Date.now() - this.stated < STATE_PACE) return;
+    this.stated = Date.now();
+    void refreshParts(["#state", ".facts"]).catch(() => undefined);
   }
 
   /** Milliseconds between two looks: a second, or what a pixel stands for on a long range. */

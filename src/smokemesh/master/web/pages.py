@@ -32,6 +32,8 @@ HERE: Final = Path(__file__).parent
 STATIC: Final = HERE / "static"
 #: Attention lists longer than this tell how many more there are.
 MOST_ATTENTION: Final = 24
+#: With no more targets than this in its groups, an overview shows their graphs instead of the groups.
+MOST_SPREAD: Final = 60
 THEMES: Final = ("auto", "light", "dark")
 POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
@@ -216,6 +218,13 @@ def card(node: Node, now: status.Snapshot) -> Card:
     return Card(node, status.verdict(sights), sights, max(sights, key=lambda sight: sight.rank, default=None))
 
 
+def cards_below(node: Node, now: status.Snapshot) -> list[Card]:
+    """All targets below a node."""
+    return [
+        card(below, now) for below in node.walk() if below.target is not None and not below.hidden and below is not node
+    ]
+
+
 def attention(node: Node, now: status.Snapshot) -> list[Card]:
     """The targets below a node that do not answer as they should, worst first."""
     cards = [card(below, now) for below in node.walk() if below.target is not None]
@@ -237,6 +246,8 @@ def overview(desk: Desk, reader: Visitor, node: Node) -> Response[str]:
     states = now.states()
     shown = [child for child in node.children if not child.hidden]
     troubled = attention(node, now)
+    groups = [Group(child, status.tally(child, states)) for child in shown if child.children]
+    spread = sum(group.tally.total for group in groups) <= MOST_SPREAD
     return render(
         desk,
         reader,
@@ -246,7 +257,8 @@ def overview(desk: Desk, reader: Visitor, node: Node) -> Response[str]:
         place=node,
         trail=trail(desk, node.path),
         tally=status.tally(node, states),
-        groups=[Group(child, status.tally(child, states)) for child in shown if child.children],
+        groups=[] if spread else groups,
+        sections=[(group, cards_below(group.node, now)) for group in groups] if spread else [],
         cards=[card(child, now) for child in shown if child.target is not None],
         attention=troubled[:MOST_ATTENTION],
         unattended=max(0, len(troubled) - MOST_ATTENTION),

@@ -15,7 +15,7 @@ NANO: Final = 10**9
 UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400, "y": 365 * 86400}
 #: The ranges SmokePing users know, and the others; as the page offers them.
 CLASSIC: Final = ("3h", "30h", "10d", "400d")
-RANGES: Final = ("15m", "1h", "3h", "6h", "24h", "30h", "7d", "10d", "30d", "1y", "400d")
+RANGES: Final = ("5m", "15m", "1h", "3h", "6h", "24h", "30h", "7d", "10d", "30d", "1y", "400d")
 DEFAULT: Final = "3h"
 #: Ranges longer than this, or before 1970, are typing errors.
 LONGEST: Final = 100 * 366 * 86400 * NANO
