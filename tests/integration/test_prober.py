@@ -134,6 +134,16 @@ def test_refused_targets_are_counted_and_get_no_packet(running: Running) -> None
     assert running.prober.counters().sent == 0
 
 
+def test_rounds_beyond_the_rate_are_left_out_counted_and_explained() -> None:
+    limits = Limits(least_interval=0.1, most_packets_per_second_per_prefix=50.0)
+    running = Running(limits=limits)
+    running.measure(plan(*(f"127.0.7.{n}" for n in range(1, 21)), limits=limits))  # asks for 333 a second
+    running.until(lambda: running.prober.limited >= 100)
+    running.close()
+    assert running.prober.counters().sent < 400
+    assert "limits.most_packets_per_second_per_prefix" in running.prober.tally.limit
+
+
 def test_a_new_plan_takes_the_place_of_the_old(running: Running) -> None:
     running.measure(plan("127.0.0.1", "127.0.0.2"))
     running.until(lambda: running.prober.tally.rounds >= 2)

@@ -1,15 +1,23 @@
 """The uplink against a master over real HTTP: a small server that verifies and signs, and can be made to fail."""
 
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 from smokemesh.agent import uplink as module
 from smokemesh.agent.backoff import Backoff
@@ -50,6 +58,8 @@ class Master:
     beats: list[Health] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
     connections: int = 0
+    #: PEM file with certificate and key: speak TLS.
+    certificate: str = ""
 
     def __post_init__(self) -> None:
         self.changed = threading.Condition()
@@ -73,7 +83,12 @@ class Master:
 
         self.server = QuietServer(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        if self.certificate:
+            tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            tls.load_cert_chain(self.certificate)
+            self.server.socket = tls.wrap_socket(self.server.socket, server_side=True)
+        scheme = "https" if self.certificate else "http"
+        self.url = f"{scheme}://127.0.0.1:{self.server.server_port}"
         threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
 
     def serve(self, request: BaseHTTPRequestHandler, body: bytes) -> None:
@@ -359,6 +374,41 @@ def test_a_clock_that_is_off_is_named(master: Master, monkeypatch: pytest.Monkey
 def _in_agent() -> bool:
     """The master's threads share this process and its patched clock, but are not the main thread."""
     return threading.current_thread() is threading.main_thread()
+
+
+def _certificate(folder: Path) -> Path:
+    """A certificate for 127.0.0.1 that signs itself, with its key, in one file."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name, now = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")]), datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))]), critical=False)
+        .sign(key, SHA256())
+    )
+    path = folder / "master.pem"
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    path.write_bytes(certificate.public_bytes(Encoding.PEM) + private)
+    return path
+
+
+def test_over_tls_only_a_master_we_trust_is_spoken_to(tmp_path: Path) -> None:
+    certificate = _certificate(tmp_path)
+    master = Master(certificate=str(certificate))
+    assert master.url.startswith("https:")
+    trusting = ask(master, ca_file=str(certificate))
+    assert trusting.exchange("GET", messages.ASSIGNMENT).status == 200
+    trusting.close()
+    with pytest.raises(MasterError, match="the certificate of 127.0.0.1:.* is not trusted .*; set ca_file"):
+        ask(master).exchange("GET", messages.ASSIGNMENT)
+    with pytest.raises(MasterError, match="no_such_file"):
+        ask(master, ca_file=str(tmp_path / "no_such_file")).exchange("GET", messages.ASSIGNMENT)
+    master.close()
 
 
 def test_no_master_is_one_line(master: Master) -> None:

@@ -140,6 +140,9 @@ def test_a_round_larger_than_the_bucket_is_still_measured() -> None:
     pacer, many = Pacer(Limits(most_packets_per_second=100.0)), Probe(name="p", step=300.0, pings=1000, interval=0.1)
     assert pacer.begin("192.0.2.1", many, 50.0, shared=False) == 50.0
     assert pacer.begin("192.0.2.1", many, 51.0, shared=False) is None
+    assert pacer.reason == (
+        "192.0.2.1: a round was left out, it would have had to wait 8.0 s (limits.most_packets_per_second)"
+    )
     assert pacer.begin("192.0.2.1", many, 350.0, shared=False) == 350.0
 
 

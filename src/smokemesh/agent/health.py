@@ -3,12 +3,15 @@
 import os
 import time
 from pathlib import Path
+from typing import Final
 
 from smokemesh.agent.prober import Prober
 from smokemesh.agent.spool import Spool
 from smokemesh.model.agent import Health
 from smokemesh.version import __version__
 
+#: Seconds for which a fault that passed is still reported.
+RECENT: Final = 300.0
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -47,14 +50,18 @@ class HealthReporter:
             spool_bytes=depth.bytes,
             spool_oldest=depth.oldest,
             spool_dropped=depth.dropped,
-            last_error=trouble
-            or self._spool.trouble
-            or tally.last_error
-            or _first_problem(plan.problems if plan else {}),
+            last_error=trouble or self._trouble(now),
             engines=self._prober.engines(),
         )
         self._reported, self._cpu, self._sent = now, cpu, sent
         return health
+
+    def _trouble(self, now: float) -> str:
+        """What is wrong with measuring: what stops it first, then what is lately left out, then single targets."""
+        tally, plan = self._prober.tally, self._prober.plan
+        fault = tally.last_error if now - tally.failed_at < RECENT else ""
+        limit = tally.limit if now - tally.limited_at < RECENT else ""
+        return self._spool.trouble or fault or limit or _first_problem(plan.problems if plan else {})
 
 
 def _first_problem(problems: dict[str, str]) -> str:

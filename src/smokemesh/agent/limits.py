@@ -135,18 +135,28 @@ class Pacer:
         #: Rounds put off, and rounds left out.
         self.delayed = 0
         self.refused = 0
+        #: Why the latest round was left out.
+        self.reason = ""
 
     def begin(self, address: str, probe: Probe, at: float, *, shared: bool) -> float | None:
         """When the round may begin: `at` or a little later; None when it must be left out."""
         limits, key = self.limits, prefix(address)
         most_wait = min(MOST_WAIT, MOST_WAIT_SHARE * probe.step)
         prefix_full_at = self._prefix_full_at.get(key, 0.0)
-        start = max(at, self._full_at - BURST, prefix_full_at - BURST)
+        waits = {
+            "most_packets_per_second": self._full_at - BURST,
+            "most_packets_per_second_per_prefix": prefix_full_at - BURST,
+        }
         if shared:
-            start = max(start, self._began.get(address, 0.0) + limits.least_interval)
+            waits["least_interval"] = self._began.get(address, 0.0) + limits.least_interval
             most_wait = max(most_wait, probe.step - limits.least_interval)
+        limit = max(waits, key=waits.__getitem__)
+        start = max(at, waits[limit])
         if start - at > most_wait:
             self.refused += 1
+            self.reason = (
+                f"{address}: a round was left out, it would have had to wait {start - at:.1f} s (limits.{limit})"
+            )
             return None
         self.delayed += start > at
         self._full_at = max(self._full_at, start) + probe.pings / limits.most_packets_per_second

@@ -26,6 +26,8 @@ TICK: Final = 0.05
 STALL: Final = 1.0
 #: A wall clock that moved this many seconds against the monotonic one was set.
 CLOCK_STEP: Final = 0.1
+#: That rounds are left out to keep to a rate is said this often, seconds.
+LIMIT_INTERVAL: Final = 60.0
 #: Waits before an engine that failed is made again, seconds.
 LEAST_REPAIR, MOST_REPAIR = 1.0, 60.0
 
@@ -52,7 +54,12 @@ class Tally:
     clock_steps: int = 0
     #: Monotonic time of the latest tick: a watchdog's pulse.
     pulse: float = 0.0
+    #: The latest fault, and its monotonic time.
     last_error: str = ""
+    failed_at: float = 0.0
+    #: The latest round left out to keep to a rate, its reason and its monotonic time.
+    limit: str = ""
+    limited_at: float = 0.0
 
 
 class EngineSlot:
@@ -244,7 +251,17 @@ class Prober:
             # Counted with the unresolved rounds, or as missed while the very first look-up is still going on.
             self._schedule.missed += row.error == 0
             return None
-        return self._pacer.begin(row.address, row.probe, at, shared=row.shared)
+        start = self._pacer.begin(row.address, row.probe, at, shared=row.shared)
+        if start is None:
+            self._note_limit(self._pacer.reason, at)
+        return start
+
+    def _note_limit(self, reason: str, now: float) -> None:
+        """Rounds are left out by the hundred when they are: one line a minute says it."""
+        tally = self.tally
+        if now - tally.limited_at > LIMIT_INTERVAL or not tally.limit:
+            log.warning("rounds limited: reason=%r total=%d", reason, self.limited)
+            tally.limit, tally.limited_at = reason, now
 
     def _slot(self, kind: str) -> EngineSlot:
         if kind not in self._slots:
@@ -298,7 +315,7 @@ class Prober:
         self._fail(f"{slot.kind} engine: {_line(error)}", error)
 
     def _fail(self, line: str, error: Exception) -> None:
-        self.tally.last_error = line
+        self.tally.last_error, self.tally.failed_at = line, self._clocks().mono
         # A fault we can explain is one line; one we cannot is ours, and its place is needed to mend it.
         log.error(
             "measuring hindered: error=%r",
