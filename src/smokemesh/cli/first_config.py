@@ -16,7 +16,7 @@ _HEAD: Final = """\
 # To measure other hosts, copy this file, add them below `targets`, and start: smokemesh up --config FILE
 # Changes are taken over by: curl -X POST http://HOST:PORT/-/reload
 
-defaults: {step: 10s, pings: 10}
+defaults: {step: 5s, pings: 10}
 
 targets:
   this-host:
@@ -34,7 +34,8 @@ def first_config(host: str, addresses: Sequence[OwnAddress]) -> str:
         names[name] += 1
         name += f"-{names[name]}" if names[name] > 1 else ""
         title = f"{one.address} ({one.interface})"
-        lines.append(f"    {_quoted(name)}: {{host: {_quoted(str(one.address))}, title: {_quoted(title)}}}\n")
+        host = _quoted(str(one.address))
+        lines.append(f"    {_quoted(name)}: {{host: {host}, menu: {host}, title: {_quoted(title)}}}\n")
     return "".join(lines)
 
 
