@@ -4,6 +4,7 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -179,3 +180,9 @@ def test_a_file_that_is_no_database_is_said(tmp_path: Path) -> None:
     (tmp_path / "catalogue.db").write_text("not a database at all, but long enough to be looked at")
     with pytest.raises(StoreError, match="file is not a database"):
         open_catalogue(f"sqlite:///{tmp_path}/catalogue.db")
+
+
+@pytest.mark.skipif(find_spec("psycopg") is not None, reason="the driver is installed")
+def test_postgresql_without_its_driver_says_what_to_install() -> None:
+    with pytest.raises(ConfigError, match=r"PostgreSQL needs a driver: pip install psycopg\[binary\]"):
+        open_catalogue("postgresql://127.0.0.1:1/smokemesh")

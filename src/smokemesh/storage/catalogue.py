@@ -215,7 +215,10 @@ def _misspelt(dsn: str) -> str:
 
 def _engine(url: URL) -> Engine:
     if url.drivername != "sqlite":
-        return create_engine(url, pool_pre_ping=True)
+        try:
+            return create_engine(url, pool_pre_ping=True)
+        except ImportError as error:
+            raise ConfigError("catalogue.dsn: PostgreSQL needs a driver: pip install psycopg[binary]") from error
     engine = create_engine(url, connect_args={"timeout": _PATIENCE})
 
     @event.listens_for(engine, "connect")
