@@ -222,3 +222,10 @@ def test_a_network_whose_process_dies_says_so() -> None:
         net._player.wait()
         with pytest.raises(HostError, match="process is gone"):
             net.truth()
+
+
+def test_started_by_hand_it_says_what_to_type() -> None:
+    done = subprocess.run([sys.executable, "-m", "smokemesh.netlab"], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "smokemesh demo" in done.stderr

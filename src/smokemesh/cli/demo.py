@@ -57,7 +57,7 @@ def command(listen_at: str, data: str | None, day: str, step: str) -> int:
         listener = stack.enter_context(listen(*place))
         files = _write(make_folder(folder), step)
         sites = {name: city.addresses for name, city in world.CITIES.items()}
-        network = stack.enter_context(Network(sites, routes=world.routes(length), record=0))
+        network = stack.enter_context(Network(sites, routes=world.routes(length), record=0, prompt=True))
         host, port = listener.getsockname()[:2]
         reached = (reachable(host), port)
         master = Child("master", _master(folder, listener.fileno()), say, keep=[listener.fileno()])

@@ -10,6 +10,8 @@ from smokemesh.netlab.responder import play
 
 def main() -> None:
     """Play until the other end of the socket is closed: by a `with` that ends, or by the death of its process."""
+    if len(sys.argv) != 2 or not sys.argv[1].isdecimal():
+        sys.exit("smokemesh.netlab is started by the program that uses it; to see it at work: smokemesh demo")
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Nothing here makes cycles, and a collection is a pause in which answers would be late.
     gc.disable()
