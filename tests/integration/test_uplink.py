@@ -200,7 +200,7 @@ class Running:
         self.assigned: list[PackedAssignment | None] = []
         self.master = master
         self.uplink = Uplink(
-            lambda: Channel(master.url, Identity("boomer", secret), timeout=3.0, stop=self.stop),
+            lambda stop: Channel(master.url, Identity("boomer", secret), timeout=3.0, stop=stop),
             spool, "m", health, lambda given: master.note(self.assigned, given), version,
         )  # fmt: skip
         self.uplink.upload_interval, self.uplink.heartbeat_interval = 0.05, 0.2
@@ -270,6 +270,32 @@ def test_an_unchanged_assignment_is_confirmed_without_being_sent(master: Master,
 def test_stopping_does_not_wait_for_the_long_poll(master: Master, running: Running) -> None:
     master.until(lambda: bool(running.assigned))
     assert running.close() < 1.5
+
+
+def test_the_last_rounds_are_delivered_after_the_threads_ended(master: Master, spool: Spool) -> None:
+    put(spool, 0)
+    running = Running(master, spool)
+    master.until(lambda: running.uplink.link.uploads == 1)
+    running.close()
+    put(spool, 1)
+    put(spool, 2)
+    running.uplink.farewell(5.0)
+    assert [r.sequence for u in master.uploads for r in u.records] == [1, 2, 3]
+    spool.flush()
+    assert spool.depth().rounds == 0
+
+
+def test_the_last_rounds_do_not_wait_for_a_master_that_is_away(master: Master, spool: Spool) -> None:
+    put(spool, 0)
+    running = Running(master, spool)
+    master.until(lambda: running.uplink.link.uploads == 1)
+    running.close()
+    put(spool, 1)
+    master.answer = lambda path, body: (503, b"")
+    begun = time.monotonic()
+    running.uplink.farewell(1.0)
+    assert time.monotonic() - begun < 2.5
+    assert spool.depth().rounds >= 1
 
 
 def test_a_range_without_an_answer_is_sent_again_identically(master: Master, spool: Spool) -> None:

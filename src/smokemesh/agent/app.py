@@ -37,6 +37,8 @@ PLAN_INTERVAL: Final = 0.5
 PLAN_DELAY: Final = 0.05
 #: Threads get this long to end, seconds.
 STOP_TIMEOUT: Final = 1.5
+#: The last rounds get this long to reach the master, seconds.
+FAREWELL: Final = 0.5
 #: A prober without a pulse for so many checks, a second apart, hangs.
 MOST_STILL: Final = 60
 
@@ -85,8 +87,8 @@ class AgentProgram:
         self._restore()
         version = self._assignment.version if self._assignment else ""
         self._uplink = Uplink(
-            lambda: Channel(
-                master, identity, timeout=settings.auth_timeout, ca_file=settings.ca_file, stop=self._stop
+            lambda stop: Channel(
+                master, identity, timeout=settings.auth_timeout, ca_file=settings.ca_file, stop=stop
             ),
             self._spool, master, self._health, self._assigned, version,
         )  # fmt: skip
@@ -122,6 +124,8 @@ class AgentProgram:
         deadline = time.monotonic() + STOP_TIMEOUT
         for thread in self._threads:
             thread.join(max(deadline - time.monotonic(), 0.0))
+        if self._spool.flush(last=True):
+            self._uplink.farewell(FAREWELL)
         self._spool.close()
         self._lock_file.close()
         log.info("agent stopped: rounds=%d waiting=%d", self._prober.tally.rounds, self._spool.depth().rounds)

@@ -66,7 +66,7 @@ class Uplink:
 
     def __init__(
         self,
-        channels: Callable[[], Channel],
+        channels: Callable[[threading.Event], Channel],
         spool: Spool,
         consumer: str,
         health: Callable[[], Health],
@@ -83,15 +83,33 @@ class Uplink:
 
     def run(self, stop: threading.Event) -> None:
         """Upload rounds and send heartbeats until `stop` is set."""
-        self._work([_Job("heartbeat", self._beat), _Job("upload", self._upload)], stop)
+        self._work([_Job("heartbeat", self._beat), _Job("upload", self._upload_next)], stop)
 
     def watch(self, stop: threading.Event) -> None:
         """Keep the assignment up to date until `stop` is set."""
         self._work([_Job("assignment", self._poll)], stop)
 
+    def farewell(self, patience: float) -> None:
+        """After `run` ended: deliver the last rounds, if the master took the ones before; seconds it may take."""
+        if self.link.troubles or not self.link.uploads:
+            return
+        late = threading.Event()
+        timer = threading.Timer(patience, late.set)
+        timer.daemon = True
+        timer.start()
+        channel = self._channels(late)
+        try:
+            while not late.is_set() and self._upload(channel, to_the_end=True):
+                pass
+        except SmokemeshError as error:
+            log.info("last rounds stay in the spool: error=%r", str(error))
+        finally:
+            timer.cancel()
+            channel.close()
+
     def _work(self, jobs: list["_Job"], stop: threading.Event) -> None:
         """Do each job when it is due, over one connection; what hinders one does not hold up the others."""
-        channel = self._channels()
+        channel = self._channels(stop)
         while not stop.is_set():
             for job in jobs:
                 if time.monotonic() >= job.at and not stop.is_set():
@@ -121,11 +139,16 @@ class Uplink:
         self.link.clock_offset = reply.clock / 1e9 - (sent + time.time()) / 2
         return self.heartbeat_interval
 
-    def _upload(self, channel: Channel) -> float:
-        """Send one range, if there is one."""
+    def _upload_next(self, channel: Channel) -> float:
+        """Send one range, if there is one; seconds until the next."""
+        # A backlog, more than fits one upload, is sent without pauses.
+        return 0.0 if self._upload(channel) else self.upload_interval
+
+    def _upload(self, channel: Channel, *, to_the_end: bool = False) -> bool:
+        """Send one range, if there is one; whether there may be many more, or with `to_the_end` any."""
         upload = self._spool.next_upload(self._consumer, self._most_upload)
         if upload is None:
-            return self.upload_interval
+            return False
         try:
             answer = channel.exchange("POST", messages.ROUNDS, messages.encode(upload))
         except Refused as error:
@@ -143,9 +166,7 @@ class Uplink:
         if reply.refused:
             self.link.refused += reply.refused
             log.warning("rounds refused by the master: rounds=%d reason=%r", reply.refused, reply.reason)
-        # More than fits one upload is waiting: the backlog of an outage is sent without pauses.
-        full = sum(len(record.rounds) for record in upload.records) > self._most_upload // 2
-        return 0.0 if full else self.upload_interval
+        return to_the_end or sum(len(record.rounds) for record in upload.records) > self._most_upload // 2
 
     def _not_taken(self, upload: Upload, error: Refused) -> None:
         """A range the master refuses for what it is must not block what comes behind it."""
