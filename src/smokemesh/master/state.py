@@ -9,8 +9,10 @@ import logging
 import os
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from typing import Final
+from functools import partial
+from typing import Final, TypeVar
 
 from smokemesh.errors import SmokemeshError
 from smokemesh.master.assignments import Assignments, make_assignments
@@ -36,6 +38,7 @@ FIXED: Final = ("listen_host", "listen_port", "storage_dsn", "catalogue_dsn", "r
 MOST_BODIES: Final = 16
 
 Load = Callable[[], MasterSettings]
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +87,8 @@ class Master:
         self.started = now
         #: The master is going down: nothing new is waited for.
         self.stopping = False
+        #: Threads for the catalogue, apart from those of queries: a heartbeat must not wait for a long graph.
+        self._threads = ThreadPoolExecutor(2, thread_name_prefix="master")
         self._load = load
         self._turn = asyncio.Lock()
         self._warn()
@@ -92,7 +97,7 @@ class Master:
         """Load the configuration anew; the names of agents that get other work. Raises what is wrong with it."""
         async with self._turn:
             try:
-                fresh = await asyncio.to_thread(self._prepare_anew)
+                fresh = await self._aside(self._prepare_anew)
             except SmokemeshError as error:
                 self.reload_error = str(error)
                 log.error("configuration not loaded, the old one stays in force: reason=%r", str(error))
@@ -133,13 +138,16 @@ class Master:
     async def heard(self, agent: str, health: Health, peer: str, now: int) -> None:
         """An agent said how it is."""
         self.registry.saw(agent, health, now)
-        # The catalogue keeps it over a restart; an agent's sign of life must not wait for a disk that is stuck.
+        # The catalogue keeps it over a restart; when it cannot, the agent is alive all the same.
+        keep = partial(self.catalogue.agent_seen, agent, now, state="accepted", address=peer, health=health)
         try:
-            await asyncio.to_thread(
-                self.catalogue.agent_seen, agent, now, state="accepted", address=peer, health=health
-            )
+            await self._aside(keep)
         except SmokemeshError as error:
             log.warning("heartbeat not kept: agent=%s reason=%r", agent, str(error))
+
+    async def _aside(self, work: Callable[[], Result]) -> Result:
+        """Do what blocks in a thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
     def stop(self) -> None:
         """Let go of everyone who waits: agents for a new assignment, pages for new rounds."""
@@ -150,6 +158,7 @@ class Master:
     def close(self) -> None:
         """Finish what is being stored and close the databases. Blocks."""
         self.ingest.close()
+        self._threads.shutdown(wait=True)
         self.store.close()
         self.catalogue.close()
 
