@@ -229,12 +229,13 @@ export class SmokeChart {
     const { ctx } = u;
     const { top, height } = u.bbox;
     const edge = Math.round(3 * devicePixelRatio);
-    const [first, ...others] = this.shown;
-    if (!first) return;
-    for (const { point, left, width } of blocks(u, first)) {
-      if (!isDown(first, point)) continue;
-      const begin = first.time[point] ?? 0;
-      if (others.some((other) => answersAt(other, begin + first.step / 2))) continue;
+    const found = this.shown.flatMap((series) =>
+      blocks(u, series).filter(({ point }) => {
+        const middle = (series.time[point] ?? 0) + series.step / 2;
+        return isDown(series, point) && !this.shown.some((other) => answersAt(other, middle));
+      }),
+    );
+    for (const { left, width } of merged(found)) {
       ctx.fillStyle = this.colors.down;
       ctx.fillRect(left, top, width, height);
       ctx.fillStyle = this.colors.downEdge;
@@ -252,8 +253,10 @@ export class SmokeChart {
     const single = this.shown.length === 1;
     this.shown.forEach((series, k) => {
       const all = blocks(u, series);
-      this.paintStairs(u, series, all, single ? this.colors.ink : this.agent(series, k), single ? 0.5 : 1);
+      if (single) this.paintStairs(u, series, all, this.colors.ink, 0.5);
       this.paintMedian(u, series, all, single);
+      // Of several agents the line keeps its colour; the loss is a halo around it.
+      if (!single) this.paintStairs(u, series, all, this.agent(series, k), 1);
       this.paintOver(u, series, all);
       this.paintRug(u, series, all, single ? 0 : k, single ? 1 : this.shown.length);
     });
@@ -288,7 +291,7 @@ export class SmokeChart {
   /** The median of each point as a bar in the colour of its loss. */
   private paintMedian(u: uPlot, series: Series, all: readonly Block[], single: boolean): void {
     const y = this.heights(u);
-    const thick = Math.round((this.options.mini ? 2 : 3) * devicePixelRatio);
+    const thick = Math.round((this.options.mini ? 2 : 3) * (single ? 1 : 2) * devicePixelRatio);
     const paths = data.palette.loss.map(() => new Path2D());
     for (const { point, left, width } of all) {
       const median = series.median[point];
@@ -430,6 +433,17 @@ export function pointAt(series: Series, time: number): number | null {
 
 function isDown(series: Series, k: number): boolean {
   return (series.sent[k] ?? 0) > 0 && series.received[k] === 0;
+}
+
+/** Blocks that touch or overlap become one. */
+function merged(list: readonly { left: number; width: number }[]): { left: number; width: number }[] {
+  const result: { left: number; width: number }[] = [];
+  for (const { left, width } of [...list].sort((a, b) => a.left - b.left)) {
+    const last = result[result.length - 1];
+    if (last && left <= last.left + last.width) last.width = Math.max(last.width, left + width - last.left);
+    else result.push({ left, width });
+  }
+  return result;
 }
 
 function answersAt(series: Series, time: number): boolean {

@@ -1,6 +1,6 @@
 /** The small graphs of an overview, drawn when they come into view and kept current. */
 
-import { series as askSeries, type SeriesReply } from "./api";
+import { series as askSeries } from "./api";
 import { SmokeChart } from "./chart";
 import { showLive, watch } from "./live";
 import { length } from "./range";
@@ -9,6 +9,7 @@ import { onTheme } from "./theme";
 
 /** Targets asked for at once. */
 const BATCH = 24;
+const LOOK_BACK = 60_000;
 const WINDOWS = ["5m", "15m", "1h", "3h"] as const;
 
 interface Mini {
@@ -17,17 +18,25 @@ interface Mini {
   visible: boolean;
 }
 
-function shorter(reply: SeriesReply): SeriesReply {
+/** The shortest window that shows all there is of the last three hours, looked up anew each minute. */
+let window_: string = "3h";
+let looked = 0;
+
+async function lookBack(targets: readonly string[]): Promise<void> {
+  if (Date.now() - looked < LOOK_BACK) return;
+  looked = Date.now();
+  const reply = await askSeries({ targets, from: "now-3h", to: "now", points: 180, smoke: false });
   const first = Math.min(...reply.series.map((series) => series.time[0] ?? Infinity));
-  const range = WINDOWS.find((window) => first >= reply.end - length(window)) ?? "3h";
-  return Number.isFinite(first) ? { ...reply, begin: reply.end - length(range) } : reply;
+  const found = WINDOWS.find((window) => first >= reply.end - length(window));
+  window_ = Number.isFinite(first) ? (found ?? "3h") : "3h";
 }
 
 async function draw(minis: readonly Mini[]): Promise<void> {
+  await lookBack(minis.slice(0, BATCH).map((mini) => mini.path));
   for (let start = 0; start < minis.length; start += BATCH) {
     const some = minis.slice(start, start + BATCH);
     const targets = some.map((mini) => mini.path);
-    const reply = shorter(await askSeries({ targets, from: "now-3h", to: "now", points: 180, smoke: true }));
+    const reply = await askSeries({ targets, from: `now-${window_}`, to: "now", points: 180, smoke: true });
     for (const mini of some) {
       const shown = reply.series.filter((series) => series.target === mini.path);
       mini.chart.show(reply, shown, shown.map((_, k) => k), "auto");

@@ -182,7 +182,7 @@ def test_agents_overlaid_side_by_side_and_alone(page: Page) -> None:
     settled(page)
     expect(page.locator(".graph")).to_have_count(1)
     expect(page.locator(".figures")).to_contain_text("Zürich")
-    page.get_by_text("One below the other").click()
+    page.get_by_text("Separate").click()
     expect(page.locator(".graph")).to_have_count(2)
     expect(page).to_have_url(re.compile("view=side"))
     page.locator("#agents [data-agent='boomer']").click()

@@ -269,20 +269,33 @@ def _boxes(left: np.ndarray, right: np.ndarray, top: np.ndarray, bottom: np.ndar
 def _outages(frame: _Frame) -> list[str]:
     """Full height where every agent that measured lost every ping."""
     picture, theme = frame.picture, frame.picture.theme
-    if not picture.lines:
-        return []
-    first, *others = (line.series for line in picture.lines)
-    down = (first.sent > 0) & (first.received == 0)
-    middle = first.time + round(first.step * NANO / 2)
-    for other in others:
-        down &= ~_answers(other, middle)
-    left, right = _spans(frame, first)
-    a, b = left[down], right[down]
+    found: list[tuple[float, float]] = []
+    for line in picture.lines:
+        series = line.series
+        down = (series.sent > 0) & (series.received == 0)
+        middle = series.time + round(series.step * NANO / 2)
+        for other in picture.lines:
+            down &= ~_answers(other.series, middle)
+        left, right = _spans(frame, series)
+        found += zip(left[down].tolist(), right[down].tolist(), strict=True)
+    spans = np.array(_merged(found)).reshape(-1, 2)
+    a, b = spans[:, 0], spans[:, 1]
     top, bottom = np.full(len(a), float(TOP)), np.full(len(a), float(TOP + picture.height))
     return [
         f'<path d="{_boxes(a, b, top, bottom)}" fill="{theme.down}"/>',
         f'<path d="{_boxes(a, b, top, top + 3)}" fill="{theme.down_edge}"/>',
     ]
+
+
+def _merged(spans: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Spans that touch or overlap become one."""
+    result: list[tuple[float, float]] = []
+    for first, last in sorted(spans):
+        if result and first <= result[-1][1]:
+            result[-1] = (result[-1][0], max(result[-1][1], last))
+        else:
+            result.append((first, last))
+    return result
 
 
 def _answers(series: Series, times: np.ndarray) -> np.ndarray:
@@ -301,8 +314,12 @@ def _lines(frame: _Frame) -> list[str]:
     parts = []
     for k, line in enumerate(picture.lines):
         color = picture.theme.ink if single else agent_color(line, k)
-        parts.append(_stairs(frame, line.series, color, 0.5 if single else 1.0))
-        parts += _medians(frame, line.series, single)
+        # Of several agents the line keeps its colour; the loss is a halo around it.
+        stairs, medians = (
+            _stairs(frame, line.series, color, 0.5 if single else 1.0),
+            _medians(frame, line.series, single),
+        )
+        parts += [stairs, *medians] if single else [*medians, stairs]
         parts += _over(frame, line.series)
         parts += _rug(frame, line.series, k, len(picture.lines))
         parts += _bare(frame, line.series, k, len(picture.lines))
@@ -327,13 +344,14 @@ def _medians(frame: _Frame, series: Series, single: bool) -> list[str]:
     steps = smoke.loss_colors(frame.picture.pings)
     classes = smoke.loss_classes(series.loss, steps)
     left, right = _spans(frame, series)
+    half = 1.5 if single else 3.0
     y = frame.y(series.median)
     parts = []
     for place, step in enumerate(steps):
         chosen = (classes == place) & (single or place > 0)
         if chosen.any():
             boxes = _boxes(
-                left[chosen], np.maximum(right, left + (3 if place else 1))[chosen], y[chosen] - 1.5, y[chosen] + 1.5
+                left[chosen], np.maximum(right, left + (3 if place else 1))[chosen], y[chosen] - half, y[chosen] + half
             )
             parts.append(f'<path d="{boxes}" fill="#{step.color}"/>')
     return parts
