@@ -7,6 +7,7 @@ import ast
 import re
 import sys
 from collections.abc import Iterator
+from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
@@ -145,27 +146,27 @@ def _master() -> tuple[dict[str, Any], str]:
     from contextlib import closing
 
     from smokemesh.master.app import create_app
+    from smokemesh.master.gauges import gauges
     from smokemesh.master.metrics import Metrics
-    from smokemesh.master.registry import Sighting
-    from smokemesh.master.state import gauges, open_master
-    from smokemesh.model.agent import Health
+    from smokemesh.master.state import open_master
+    from smokemesh.model.agent import Agent, Health
     from smokemesh.settings.shape import MasterSettings
 
-    numbers: dict[str, Any] = dict.fromkeys(
-        "clock uptime cpu rss tasks pings_per_second rounds overruns own_drops limited spool_rounds spool_bytes "
-        "spool_oldest spool_dropped".split(),
-        0,
-    )
+    numbers: dict[str, Any] = {
+        field.name: 0
+        for field in fields(Health)
+        if field.default is MISSING and field.type in ("int", int, "float", float)
+    }
     with tempfile.TemporaryDirectory() as directory:
-        settings = MasterSettings()
+        settings = MasterSettings(agents={"a": Agent(name="a")})
+        secret = Path(directory) / "secrets" / "a"
+        secret.parent.mkdir(mode=0o700)
+        secret.write_text("s" * 32 + "\n")
+        secret.chmod(0o600)
         with closing(open_master(settings, directory, lambda: settings)) as master:
             schema = create_app(master).openapi_schema.to_schema()
-            seen = Sighting(seen=time.time_ns(), health=Health(version="", assignment="", **numbers), clock_offset=0.0)
-            rows = gauges(master, master.usage())
-            from smokemesh.master.state import _of_agent
-
-            everything = type(rows)((*rows.rows, *_of_agent({"agent": ""}, seen, master)))
-            return schema, Metrics().render(everything, {}).decode()
+            master.registry.saw("a", Health(version="", assignment="", **numbers), time.time_ns())
+            return schema, Metrics().render(gauges(master, master.usage()), {}).decode()
 
 
 def _metrics(exposition: str) -> Iterator[tuple[str, str, str]]:

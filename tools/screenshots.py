@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, sync_playwright
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from benchmarks.programs import free_port, running, smokemesh, wait_until_ready  # noqa: E402
+from benchmarks.programs import free_port, running, smokemesh, wait_until_ready
 
 CHROMIUM = "/usr/bin/chromium"
 FLAGS = [
