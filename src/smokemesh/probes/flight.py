@@ -210,19 +210,19 @@ class Flight:
         self._advance(rows, seconds)
 
     def interpolate(self, pings: Rows, known: Rows, longest: int) -> None:
-        """Of pings sent one after another, at most `longest` ns between any two of `known`, the kernel told some times.
+        """Of pings sent one after another the kernel told when those at `known` left: reckon the others from them.
 
-        Where two of them lie further apart, another process ran in between: those after it keep what was reckoned.
+        Where two of them lie more than `longest` ns apart, another process ran in between: nothing is known of those.
         """
         p = self.pings
         known = known[p.exact[pings[known]]]
         if len(known) < 2:
             return
         times = p.sent[pings[known]]
-        between = np.searchsorted(known, np.arange(len(pings)), side="right") - 1
-        smooth = np.append(np.diff(times) <= longest, False)[between] & (between >= 0)
-        better = np.interp(np.arange(len(pings)), known, times).astype(np.int64)
-        p.sent[pings[smooth]] = better[smooth]
+        between = pings[known[0] : known[-1] + 1]
+        reckoned = np.interp(np.arange(known[0], known[-1] + 1), known, times)
+        smooth = np.append(np.repeat(np.diff(times) <= longest, np.diff(known)), False)
+        p.sent[between[smooth]] = reckoned[smooth]
 
     def refused(self, rows: Rows, error: int, now: float) -> None:
         """The next ping of these rounds could not be sent: `error` as in `RoundBatch.error`."""

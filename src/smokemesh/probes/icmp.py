@@ -11,8 +11,8 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Final
+from dataclasses import dataclass
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,18 +21,18 @@ from smokemesh.errors import HostError
 from smokemesh.model.probe import Probe
 from smokemesh.model.rounds import ERROR_ERRNO, ERROR_ICMP4, ERROR_ICMP6, Flag, RoundBatch
 from smokemesh.probes import packetio
+from smokemesh.probes.channel import Channel, Lane, Route
 from smokemesh.probes.clock import StepGuard, read_clocks
 from smokemesh.probes.engine import EngineCounters, RoundRequest
 from smokemesh.probes.flight import Flight, Rows, Watcher, groups
 from smokemesh.probes.packetio import Arena, IcmpSocket, Notice, SocketOptions
 from smokemesh.wire import icmp
 
-#: Packets between two clock readings: the send time of each is interpolated.
-_CHUNK: Final = 32
+#: Packets given to the kernel at a time. Each of them gets a transmit stamp, but of many chunks only the first and last
+#: packet: the times between are interpolated.
+_CHUNK: Final = 64
 #: Packets built and sent before what arrived is read.
 _PIECE: Final = 1024
-#: Up to so many packets sent together each get a transmit stamp; of more, stamps for all would cost too much.
-_FEW: Final = 64
 #: Nanoseconds: no packet takes longer to be sent; what goes beyond was another process.
 _LONGEST_SEND: Final = 10_000
 #: Nanoseconds a transmit stamp may seem to lie before the sending: two clock readings lie between.
@@ -55,89 +55,12 @@ _RETRY: Final = 0.001
 _BUSY: Final = (errno.EAGAIN, errno.ENOBUFS, errno.ENOMEM, errno.EINTR)
 
 
-class _Lane:
-    """The 65,536 sequence numbers of one identifier, given out in turn."""
-
-    def __init__(self, channel: "_Channel", number: int) -> None:
-        self.channel, self.number = channel, number
-        self.id = channel.socket.id_base + number
-        self.key = channel.number << 24 | number << 16
-        self._next = self._oldest = 0
-        #: Until when an answer to each number may come, monotonic seconds.
-        self._until = np.zeros(65_536)
-        #: Row of the ping that used each number last.
-        self.pings = np.full(65_536, -1, np.int64)
-
-    def free(self, wanted: int, now: float) -> int:
-        """How many of `wanted` numbers can be taken."""
-        used = self._next - self._oldest
-        if 65_536 - used < wanted:
-            oldest = (self._oldest + np.arange(min(used, wanted + 4096))) & 0xFFFF
-            waiting = self._until[oldest] > now
-            self._oldest += int(waiting.argmax()) if waiting.any() else len(oldest)
-        return min(wanted, 65_536 - (self._next - self._oldest))
-
-    def take(self, pings: Rows, until: NDArray[np.float64]) -> Rows:
-        """Sequence numbers for these pings, whose answers may come until then."""
-        sequences = (self._next + np.arange(len(pings))) & 0xFFFF
-        self._next += len(pings)
-        self._until[sequences] = until
-        self.pings[sequences] = pings
-        return sequences
-
-
-class _Channel:
-    """A socket and the sequence numbers in use on it."""
-
-    def __init__(self, number: int, socket: IcmpSocket) -> None:
-        self.number, self.socket = number, socket
-        self.lanes = [_Lane(self, 0)]
-        self.dropped = 0
-        #: Packets that asked for a transmit stamp so far, and their pings: row and number, by the last 16 bits.
-        self.asked = 0
-        self.asked_pings = np.zeros((2, 65_536), np.int64)
-        #: Stamps asked for and not yet read.
-        self.unstamped = 0
-
-    def lane(self, now: float) -> _Lane | None:
-        """A lane with a free number."""
-        for lane in self.lanes:
-            if lane.free(1, now):
-                return lane
-        if len(self.lanes) < self.socket.ids:
-            self.lanes.append(_Lane(self, len(self.lanes)))
-            return self.lanes[-1]
-        return None
-
-    def pings(self, ids: Rows, sequences: Rows) -> tuple[Rows, Rows]:
-        """The pings that last used these numbers (-1: none did), and the keys they must have to be in flight."""
-        number = ids - self.socket.id_base if self.socket.raw else np.where(ids < 0, -1, 0)
-        if len(self.lanes) == 1:
-            known = (number == 0) & (sequences >= 0)
-            rows = np.where(known, self.lanes[0].pings[sequences], -1)
-        else:
-            rows = np.full(len(ids), -1, np.int64)
-            for lane in self.lanes:
-                mine = (number == lane.number) & (sequences >= 0)
-                rows[mine] = lane.pings[sequences[mine]]
-        return rows, self.number << 24 | number << 16 | sequences
-
-
-@dataclass(slots=True, eq=False)
-class _Route:
-    """The sockets for one set of options; `error` is the errno that keeps us from having one."""
-
-    options: SocketOptions
-    channels: list[_Channel] = field(default_factory=list)
-    error: int = 0
-
-
 @dataclass(slots=True, eq=False)
 class _Profile:
     """What pings have in common beside their destination."""
 
     number: int
-    route: _Route
+    route: Route
     size: int
     #: The payload, but for the number of the ping.
     common: NDArray[np.uint8]
@@ -188,14 +111,14 @@ class IcmpEngine:
         self._flight = Flight(grace, watcher)
         self._cookie = secrets.randbits(64)
         self._number = 0
-        self._routes: dict[SocketOptions, _Route] = {}
+        self._routes: dict[SocketOptions, Route] = {}
         self._profiles: list[_Profile] = []
         self._by_options: dict[tuple[SocketOptions, int], int] = {}
         #: Profile, step, spacing, timeout, patience and pings, by probe and family; the probe is known by its identity,
         #: and kept so that this stays its own.
         self._kinds: list[tuple[float, ...]] = []
         self._by_probe: dict[tuple[int, bool], tuple[Probe, int]] = {}
-        self._channels: list[_Channel] = []
+        self._channels: list[Channel] = []
         self._outboxes: dict[int, Arena] = {}
         self._inbox = Arena.inbox(_PIECE, _LEAST_WIDTH)
         self._notices = Arena.notices()
@@ -299,8 +222,8 @@ class IcmpEngine:
             self._make_room(probe.size)
         return number
 
-    def _open_route(self, options: SocketOptions) -> _Route:
-        route = _Route(options)
+    def _open_route(self, options: SocketOptions) -> Route:
+        route = Route(options)
         try:
             self._open_channel(route)
         except OSError as error:
@@ -308,13 +231,13 @@ class IcmpEngine:
         self._routes[options] = route
         return route
 
-    def _open_channel(self, route: _Route) -> _Channel:
+    def _open_channel(self, route: Route) -> Channel:
         taken = {channel.socket.id_base for channel in self._channels}
         base = next(b for b in iter(lambda: secrets.randbelow(65_536 // _IDS) * _IDS, -1) if b not in taken)
         socket = IcmpSocket.open(route.options, base, _IDS, kind=self._kind)
         if not self._channels:
             packetio.wait((), _STAMPS_BEGIN)
-        channel = _Channel(len(self._channels), socket)
+        channel = Channel(len(self._channels), socket)
         self._transmit_stamps &= socket.count_stamps_anew()
         self._channels.append(channel)
         route.channels.append(channel)
@@ -365,7 +288,7 @@ class IcmpEngine:
             self._send_batch(profile, lane, rows[:count], now)
             rows = rows[count:]
 
-    def _lane(self, route: _Route, now: float) -> _Lane | None:
+    def _lane(self, route: Route, now: float) -> Lane | None:
         for channel in route.channels:
             if lane := channel.lane(now):
                 return lane
@@ -376,7 +299,7 @@ class IcmpEngine:
         except (OSError, HostError):
             return None
 
-    def _send_batch(self, profile: _Profile, lane: _Lane, rows: Rows, now: float) -> None:
+    def _send_batch(self, profile: _Profile, lane: Lane, rows: Rows, now: float) -> None:
         flight, outbox, channel, count = self._flight, profile.outbox, lane.channel, len(rows)
         pings = flight.next_pings(rows)
         sequences = lane.take(pings, now + flight.rounds.patience[rows] + self._lull)
@@ -402,20 +325,21 @@ class IcmpEngine:
     def _ask_for_stamps(self, outbox: Arena, count: int) -> NDArray[np.bool_]:
         """Which packets ask the kernel when they left: all of a few, of many the first and the last of each chunk."""
         asking = np.zeros(count, bool)
-        if self._transmit_stamps and count <= _FEW:
+        if self._transmit_stamps and count <= _CHUNK:
             asking[:] = True
         elif self._transmit_stamps:
             asking[::_CHUNK] = asking[_CHUNK - 1 :: _CHUNK] = asking[-1] = True
         outbox.controllens[:count] = asking * outbox.room
         return asking
 
-    def _transmit(self, channel: _Channel, outbox: Arena, rows: Rows) -> tuple[Rows, bool]:
+    def _transmit(self, channel: Channel, outbox: Arena, rows: Rows) -> tuple[Rows, bool]:
         """Give the packets to the kernel: when each was sent, monotonic nanoseconds, 0 for those that were not.
 
         The time of each is reckoned from the reading before its chunk: behind the chunk the kernel may first have
         let another process run. Also tells whether the kernel took every packet at the first attempt.
         """
-        times, first, retries, smooth = np.zeros(len(rows), np.int64), 0, 0, True
+        firsts, counts, begins, eaches = [], [], [], []
+        first, retries, smooth = 0, 0, True
         while first < len(rows):
             asked = min(_CHUNK, len(rows) - first)
             before = time.monotonic_ns()
@@ -423,8 +347,10 @@ class IcmpEngine:
             after = time.monotonic_ns()
             smooth &= sent == asked
             if sent > 0:
-                each = min((after - before) / sent, _LONGEST_SEND)
-                times[first : first + sent] = before + (_MIDDLES[:sent] * each).astype(np.int64)
+                firsts.append(first)
+                counts.append(sent)
+                begins.append(before)
+                eaches.append(min((after - before) / sent, _LONGEST_SEND))
                 first += sent
             elif -sent in _BUSY:
                 self._put_off(rows[first:], after * 1e-9, -sent)
@@ -435,9 +361,9 @@ class IcmpEngine:
                 self._send_errors += 1
                 self._flight.refused(rows[first : first + 1], ERROR_ERRNO - sent, after * 1e-9)
                 first += 1
-        return times, smooth
+        return _spread(len(rows), firsts, counts, begins, eaches), smooth
 
-    def _await_stamps(self, channel: _Channel, pings: Rows, numbers: Rows, asking: Rows, smooth: bool) -> None:
+    def _await_stamps(self, channel: Channel, pings: Rows, numbers: Rows, asking: Rows, smooth: bool) -> None:
         """Some of these packets, just sent, asked for transmit stamps; mostly they are there at once."""
         at = (channel.asked + np.arange(len(asking))) & 0xFFFF
         channel.asked_pings[:, at] = pings[asking], numbers[asking]
@@ -480,7 +406,7 @@ class IcmpEngine:
         self._guard.settle()
         self._drained = time.monotonic()
 
-    def _absorb(self, channel: _Channel, count: int) -> None:
+    def _absorb(self, channel: Channel, count: int) -> None:
         """Find the ping each packet is about, and what it says of it."""
         stamps, dropped = packetio.stamps(self._inbox, count)
         if dropped >= 0:
@@ -506,7 +432,7 @@ class IcmpEngine:
                 family, _Complaints(seen.kind[errors], pings[errors], told, lengths[errors], seen.quoted[errors], to)
             )
 
-    def _in_flight(self, channel: _Channel, ids: Rows, sequences: Rows) -> Rows:
+    def _in_flight(self, channel: Channel, ids: Rows, sequences: Rows) -> Rows:
         """Rows of the pings in flight under these numbers, -1 where there is none."""
         pings, keys = channel.pings(ids, sequences)
         return np.where((pings >= 0) & (self._flight.pings.key[pings] == keys), pings, -1)
@@ -517,7 +443,7 @@ class IcmpEngine:
         self._received += self._flight.total_answered - before
 
     def _intact(
-        self, channel: _Channel, replies: Rows, packets: NDArray[np.uint8], lengths: Rows, start: Rows, pings: Rows
+        self, channel: Channel, replies: Rows, packets: NDArray[np.uint8], lengths: Rows, start: Rows, pings: Rows
     ) -> NDArray[np.bool_]:
         """Which replies are undamaged; the damaged ones are counted."""
         flight = self._flight
@@ -527,14 +453,15 @@ class IcmpEngine:
             at, common = replies[mine], self._profiles[number].common
             numbers = flight.pings.number[pings[at]]
             good[mine] = icmp.intact(
-                packets[at], lengths[at], start[at], common, numbers, summed=channel.socket.ip_header
-            )
+                _pick(packets, at), _pick(lengths, at), _pick(start, at), common, numbers,
+                summed=channel.socket.ip_header,
+            )  # fmt: skip
             if not good[mine].all():
                 bad = at[~good[mine]]
                 self._damaged(channel, bad, icmp.numbers_of(packets[bad], start[bad], common), pings[bad])
         return good
 
-    def _damaged(self, channel: _Channel, at: Rows, claimed: Rows, pings: Rows) -> None:
+    def _damaged(self, channel: Channel, at: Rows, claimed: Rows, pings: Rows) -> None:
         """Replies that are not what was asked for: damaged ones from the target; anything else is a stray."""
         family = channel.socket.options.family
         targets = _host_part(self._flight.rounds.name[self._flight.pings.round[pings]], family)
@@ -558,7 +485,7 @@ class IcmpEngine:
         self._strays += int((~good).sum())
         flight.failed(told.pings[good], told.kinds[good] + (ERROR_ICMP4 if family == 4 else ERROR_ICMP6))
 
-    def _read_notices(self, channel: _Channel) -> bool:
+    def _read_notices(self, channel: Channel) -> bool:
         """Read the error queue; whether it held ICMP errors about pings, as that of a DGRAM socket does."""
         found = channel.socket.read_notices(self._notices)
         if found.numbers:
@@ -567,7 +494,7 @@ class IcmpEngine:
             self._hear_errors(channel, found.errors)
         return bool(found.errors)
 
-    def _set_times(self, channel: _Channel, numbers: NDArray[np.uint32], stamps: Rows) -> None:
+    def _set_times(self, channel: Channel, numbers: NDArray[np.uint32], stamps: Rows) -> None:
         """The kernel told when these packets really left."""
         channel.unstamped = max(0, channel.unstamped - len(numbers))
         p = self._flight.pings
@@ -578,7 +505,7 @@ class IcmpEngine:
         good = trusted & (p.number[pings] == expected) & (p.key[pings] >= 0) & (times >= p.sent[pings] - _EARLIEST)
         p.sent[pings[good]], p.exact[pings[good]] = times[good], True
 
-    def _hear_errors(self, channel: _Channel, found: list[Notice]) -> None:
+    def _hear_errors(self, channel: Channel, found: list[Notice]) -> None:
         width = icmp.HEADER + icmp.MARK
         packets = np.zeros((len(found), width), np.uint8)
         for row, notice in zip(packets, found, strict=True):
@@ -602,7 +529,7 @@ class IcmpEngine:
         if self._guard.check():
             self._flight.flag(Flag.CLOCK_STEPPED)
 
-    def _note_drops(self, channel: _Channel, counter: int) -> None:
+    def _note_drops(self, channel: Channel, counter: int) -> None:
         """The kernel's drop counter, 32 bits: what was added since the last look hit all rounds under way there."""
         added = (counter - channel.dropped) & 0xFFFFFFFF
         if added:
@@ -641,7 +568,21 @@ class IcmpEngine:
             self._drain()
 
 
-_MIDDLES = np.arange(_CHUNK) + 0.3
+def _pick(column: NDArray[Any], rows: Rows) -> NDArray[Any]:
+    """Some rows, ascending; all of them without a copy."""
+    return column if len(rows) == len(column) else column[rows]
+
+
+def _spread(size: int, firsts: list[int], counts: list[int], begins: list[int], eaches: list[float]) -> Rows:
+    """When each of `size` packets left: chunks of `counts` packets, which took `eaches` ns each; 0 for the others."""
+    times = np.zeros(size, np.int64)
+    within = np.concatenate([np.arange(count) for count in counts]) if counts else np.zeros(0, np.int64)
+    sent = np.repeat(np.array(firsts, np.int64), counts) + within
+    # A packet is on its way about a third into its share of the time.
+    times[sent] = np.repeat(np.array(begins, np.int64), counts) + ((within + 0.3) * np.repeat(eaches, counts)).astype(
+        int
+    )
+    return times
 
 
 def _host_part(names: NDArray[np.uint8], family: int) -> NDArray[np.uint8]:
