@@ -85,3 +85,21 @@ def test_a_disturbed_reading_is_not_taken_for_a_step() -> None:
     guard = StepGuard(read)
     assert not guard.check()
     assert guard.steps == 0
+
+
+def test_a_disturbed_first_reading_is_made_good_later() -> None:
+    clocks = Clocks()
+    late = iter([True] * 4)
+
+    def read() -> tuple[int, int, int]:
+        before, wall, after = clocks()
+        disturbance = 3_000_000 if next(late, False) else 0
+        return before, wall + disturbance, after + disturbance
+
+    guard = StepGuard(read)
+    clocks.now += SECOND
+    assert not guard.check()
+    times, _ = guard.monotonic(np.array([clocks.wall(clocks.now)]))
+    assert abs(int(times[0]) - clocks.now) < 1000
+    clocks.difference += 50_000_000
+    assert guard.check()

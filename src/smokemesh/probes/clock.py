@@ -30,7 +30,8 @@ class StepGuard:
 
     def __init__(self, read: Callable[[], tuple[int, int, int]] = read_clocks) -> None:
         self._read = read
-        self._checked, self._offset, _ = self._measure()
+        #: When both clocks were last read, their difference, and how far that may be wrong.
+        self._checked, self._offset, self._doubt = self._measure()
         #: The difference before a step, while stamps from before it may still be read.
         self._before: int | None = None
         self._since = self._checked
@@ -39,12 +40,13 @@ class StepGuard:
     def check(self) -> bool:
         """Read both clocks; whether the wall clock was set since the last check."""
         now, offset, noise = self._measure()
-        stepped = abs(offset - self._offset) > _NOISE + noise
+        stepped = abs(offset - self._offset) > _NOISE + noise + self._doubt
         if stepped:
             if self._before is None:
                 self._before, self._since = self._offset, self._checked
-            self._offset = offset
             self.steps += 1
+        if stepped or noise < self._doubt:
+            self._offset, self._doubt = offset, noise
         self._checked = now
         return stepped
 

@@ -24,7 +24,7 @@ _LEAST_SHARE: Final = 0.9
 #: No RTT is shorter; keeps a clock reading taken a little after the packet left from making one zero.
 _LEAST_RTT: Final = 1e-6
 #: Seconds by which an answer may seem to come before its ping was sent; more, and the clock was set in between.
-_CLOCK_NOISE: Final = 0.0005
+_CLOCK_NOISE: Final = 0.005
 
 
 class Event(IntEnum):
