@@ -13,6 +13,7 @@ from smokemesh.settings.master import load_master
 WRONG = Path(__file__).parent.parent / "data" / "wrong"
 
 MASTER = {
+    "storage_cluster_embedded": ":1: storage.cluster: main needs a server: write storage.dsn as clickhouse://HOST/DATABASE",
     "address_any": ':2: targets.gateway.host: "0.0.0.0" means any address; write the address of one host',
     "address_bad": ':2: targets.gateway.host: "300.1.2.3" is not an address; write an IPv4 or IPv6 address or a host name',
     "address_family": ":4: targets.gateway.host: 192.0.2.1 is IPv4, its probe measures IPv6; write an IPv6 address or family: 4",

@@ -32,7 +32,7 @@ from smokemesh.wire.signing import Replays
 log = logging.getLogger(__name__)
 
 #: Settings that take a restart to change.
-FIXED: Final = ("listen_host", "listen_port", "storage_dsn", "catalogue_dsn", "retention")
+FIXED: Final = ("listen_host", "listen_port", "storage_dsn", "storage_cluster", "catalogue_dsn", "retention")
 
 #: Bodies in memory at the same time: with `messages.MOST_BODY`, a bound on what all agents together can occupy.
 MOST_BODIES: Final = 16
@@ -187,7 +187,7 @@ def open_master(settings: MasterSettings, data_dir: str, load: Load) -> Master:
     try:
         remember(catalogue, prepared, time.time_ns())
         dsn = settings.storage_dsn or f"chdb://{os.path.abspath(data_dir)}/rounds"
-        store = open_rounds(dsn, settings.retention)
+        store = open_rounds(dsn, settings.retention, settings.storage_cluster)
     except SmokemeshError:
         catalogue.close()
         raise

@@ -88,6 +88,7 @@ def _settings(root: Read, files: tuple[str, ...]) -> MasterSettings:
         listen_host=host,
         listen_port=port,
         storage_dsn=storage.values.get("dsn", ""),
+        storage_cluster=_cluster(storage),
         retention=Retention(**{_RETENTION[key]: value for key, value in retention.items()}),
         catalogue_dsn=root.section("catalogue").values.get("dsn", ""),
         defaults=make_probe(DEFAULT, defaults.values, defaults.error),
@@ -99,6 +100,13 @@ def _settings(root: Read, files: tuple[str, ...]) -> MasterSettings:
         warnings=tuple(_warnings(root, tree)),
         **{key: values[key] for key in ("heartbeat_interval", "upload_interval") if key in values},
     )
+
+
+def _cluster(storage: Read) -> str:
+    cluster: str = storage.values.get("cluster", "")
+    if cluster and not storage.values.get("dsn", "").startswith("clickhouse"):
+        raise storage.error("cluster", f"{cluster} needs a server: write storage.dsn as clickhouse://HOST/DATABASE")
+    return cluster
 
 
 def _warnings(root: Read, tree: Tree) -> Iterator[str]:

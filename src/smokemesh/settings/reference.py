@@ -193,8 +193,13 @@ SECTIONS: Final[dict[str, Section]] = {
                 help="`chdb:///directory` inside the master, or `clickhouse://host/database`; without it `rounds` below "
                 "the data directory.",
             ),
+            Setting(
+                key="cluster",
+                kind=kinds.name(),
+                example="main",
+                help="Name of a ClickHouse cluster: the tables are replicated and distributed over its servers.",
+            ),
             Setting(key="retention", section="retention", help="How long each level is kept."),
-            later="cluster",
         ),
         _section(
             "retention",

@@ -39,6 +39,8 @@ class MasterSettings:
     listen_port: int = 8080
     #: `chdb:///path` or `clickhouse://host/db`; "" means "rounds" below the data directory.
     storage_dsn: str = ""
+    #: ClickHouse cluster whose servers share the tables; "" for a single one.
+    storage_cluster: str = ""
     retention: Retention = field(default_factory=Retention)
     #: SQLAlchemy URL; "" means `catalogue.db` below the data directory.
     catalogue_dsn: str = ""

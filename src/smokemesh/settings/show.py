@@ -31,6 +31,7 @@ def master_values(settings: MasterSettings, whole: bool) -> dict[str, Any]:
         "storage": _filled(
             {
                 "dsn": shown(settings.storage_dsn),
+                "cluster": settings.storage_cluster,
                 "retention": retention if whole else {k: v for k, v in retention.items() if v != default[k]},
             }
         ),
