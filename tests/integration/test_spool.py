@@ -492,6 +492,48 @@ def test_a_full_file_system_never_stops_the_measurement(tmp_path: Path) -> None:
     _judge_full_disk(done.stdout)
 
 
+RESTART = """
+import json, os, sys
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+import smokemesh.agent.spool as module
+from test_spool import MASTER, PLENTY, numbers, sequences, put, rounds, open_spool
+module.DISK_RETRY = 0.0
+path, ballast = Path(sys.argv[1]), Path(sys.argv[1]).with_name("ballast")
+spool = open_spool(path)
+for n in range(3):
+    put(spool, n)
+spool.close()
+with ballast.open("wb", buffering=0) as file:
+    try:
+        while file.write(b"x" * 512):
+            pass
+    except OSError:
+        pass
+spool = open_spool(path)
+spool.append(rounds(3, pings=1000))
+refused = not spool.flush()
+waiting = spool.depth().rounds
+ballast.unlink()
+recovered = spool.flush()
+upload = spool.next_upload(MASTER, PLENTY)
+print(json.dumps([refused, waiting >= 1, recovered, sequences(upload), numbers(upload)]))
+"""
+
+
+@pytest.mark.privileged
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a file system needs root")
+def test_an_agent_started_on_a_full_disk_keeps_rounds_in_memory(tmp_path: Path) -> None:
+    code = RESTART.format(tests=str(Path(__file__).parent))
+    script = 'mount -t tmpfs -o size=1m none "$0" && exec "$1" -c "$2" "$0/spool.db"'
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", script, str(tmp_path), sys.executable, code],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[-1]) == [True, True, True, [1, 2, 3, 4], [0, 1, 2, 3]]
+
+
 def test_a_directory_that_is_not_there_is_one_line_for_a_person(tmp_path: Path) -> None:
     with pytest.raises(HostError, match="spool .*gone/spool.db: .*choose another data directory"):
         open_spool(tmp_path / "gone" / "spool.db")

@@ -185,6 +185,15 @@ def test_a_round_still_sending_when_the_next_is_due_is_an_overrun() -> None:
     assert len(run.go(10)) == 1
 
 
+def test_a_clock_set_while_a_round_runs_makes_it_no_overrun() -> None:
+    run = Run([(1, MINUTE)], finish=False)
+    (task, time, _), *_ = run.go(60)
+    run.schedule.due(run.clock.tick(1, step=3600.0))
+    end = np.array([task], np.uint64), np.array([time]), run.clock.tick(20)
+    assert run.schedule.finished(*end).tolist() == [False]
+    assert run.schedule.overruns == 0
+
+
 def test_waiting_for_the_answers_of_a_dead_host_is_no_overrun() -> None:
     """Step 1 s, timeout 1.5 s: a lost ping is waited for through three steps, and each step has its round."""
     quick = Probe(name="quick", step=1.0, pings=1)

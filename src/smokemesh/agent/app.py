@@ -294,7 +294,8 @@ def _lock(path: Path) -> IO[str]:
         raise HostError(
             f"data directory {path.parent}: in use by another agent (process {other}); give each its own"
         ) from error
-    file.truncate(0)
-    file.write(f"{os.getpid()}\n")
-    file.flush()
+    with suppress(OSError):  # on a full disk the lock alone must do
+        file.truncate(0)
+        file.write(f"{os.getpid()}\n")
+        file.flush()
     return file

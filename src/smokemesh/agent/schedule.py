@@ -22,6 +22,8 @@ LOOKAHEAD: Final = 0.25
 GRACE: Final = 0.5
 #: ... and what ends later than planned by this much did not end inside its step.
 SLACK: Final = 0.25
+#: A wall clock that moves this many seconds against the monotonic one between two looks was set.
+JUMP: Final = 0.1
 #: After the wall clock was set back, rounds whose instant was used before begin this much later, in nanoseconds.
 NUDGE: Final = 1_000_000
 
@@ -114,6 +116,8 @@ class Schedule:
         #: How often the clock was set back by more than a step.
         self._setbacks = 0
         self._wall = 0
+        #: The wall clock less the monotonic one, seconds, and when (monotonic) it last jumped.
+        self._offset, self._jumped_at = 0.0, float("-inf")
         #: Rounds that could not begin: the agent stood still, or the wall clock jumped over them.
         self.missed = 0
         #: Rounds that could not begin because the one before was still sending, or that ended too late.
@@ -148,7 +152,7 @@ class Schedule:
 
     def due(self, now: Instant) -> Due:
         """Rounds that begin before `now` + LOOKAHEAD and were not handed out yet."""
-        self._follow_setback(now)
+        self._follow_clock(now)
         rows = np.flatnonzero(self._next <= now.wall + round(LOOKAHEAD * SECOND))
         if not len(rows):
             return Due(rows, np.zeros(0, np.int64), np.zeros(0))
@@ -173,7 +177,10 @@ class Schedule:
         np.subtract.at(self._running, rows[known], 1)
         np.maximum(self._running, 0, out=self._running)
         late = known.copy()
-        late[known] = now.wall - times[known] > self._table.allowed[rows[known]]
+        allowed = self._table.allowed[rows[known]]
+        # Across a jump of the wall clock nothing can be said of how long a round took.
+        since_jump = (now.mono - self._jumped_at) * SECOND
+        late[known] = (now.wall - times[known] > allowed) & (since_jump > allowed)
         self.overruns += int(late.sum())
         return late
 
@@ -212,9 +219,13 @@ class Schedule:
         self._next[rows] += behind * steps
         return rows[self._next[rows] <= now.wall + round(LOOKAHEAD * SECOND)]
 
-    def _follow_setback(self, now: Instant) -> None:
+    def _follow_clock(self, now: Instant) -> None:
         """When the wall clock was set back by more than a step, measure on instead of waiting for it to catch up."""
-        set_back, self._wall = now.wall < self._wall, now.wall
+        offset = now.wall / SECOND - now.mono
+        if self._wall and abs(offset - self._offset) > JUMP:
+            self._jumped_at = now.mono
+        set_back = now.wall < self._wall
+        self._offset, self._wall = offset, now.wall
         if not set_back:
             return
         ahead = self._next - now.wall > 2 * self._table.step

@@ -258,15 +258,19 @@ class Spool:
         self.trouble = trouble
 
     def _open(self) -> None:
-        """Open the file at the start; a host that does not let us write there is the user's to mend."""
+        """Open the file. One that was never there and cannot be made is the user's to mend; else measuring goes on."""
+        known = self.path.exists()
         try:
-            self._file = SpoolFile(self.path, self._consumers)
+            self._reopen()
         except sqlite3.Error as error:
-            if not is_damage(error):
+            if is_damage(error):
+                self._replace(error)
+            elif known:
+                self._refused(error)
+            else:
                 raise HostError(
                     f"spool {self.path}: {error}; free the disk or choose another data directory"
                 ) from error
-            self._replace(error)
 
     def _reopen(self) -> None:
         self._file = SpoolFile(self.path, self._consumers)
