@@ -6,6 +6,7 @@ network's own record of the packets of that round.
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -34,6 +35,7 @@ pytestmark = pytest.mark.privileged
 PINGS, TIMEOUT = 20, 0.6
 #: Rounds of each target that must be stored before they are judged.
 ROUNDS = 2
+COUNTS = ("sent", "received", "late", "duplicates", "reordered", "errors")
 HERE = ("198.18.0.1", "2001:db8:1::1")
 FAULTS: dict[str, tuple[netlab.AnyFault, ...]] = {
     "calm": (),
@@ -68,6 +70,7 @@ class Measured:
     #: By level and target.
     series: dict[tuple[str, str], dict[str, Any]]
     truth: Truth
+    url: str
 
     def expected(self, name: str, number: int) -> Expected:
         """The `number`-th round of a target, from the packets the network saw: the rounds of a target do not overlap."""
@@ -130,7 +133,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Measured]:
             for level in LEVELS
             for name in ADDRESSES
         }
-        yield Measured(stored, series, network.truth())
+        yield Measured(stored, series, network.truth(), f"http://127.0.0.1:{port}")
 
 
 @pytest.mark.parametrize("name", ADDRESSES)
@@ -154,7 +157,7 @@ def test_every_stored_round_is_what_happened(measured: Measured, name: str) -> N
 def test_every_level_adds_up_to_the_rounds(measured: Measured, name: str, level: str) -> None:
     series, rounds = measured.series[level, name], measured.rounds[name]
     assert sum(series["rounds"]) == len(rounds)
-    for column in ("sent", "received", "late", "duplicates", "reordered", "errors"):
+    for column in COUNTS:
         assert sum(series[column]) == sum(each[column] for each in rounds), column
 
 
@@ -162,3 +165,20 @@ def test_a_tenth_lost_is_two_of_twenty(measured: Measured) -> None:
     for version in (4, 6):
         assert {each["received"] for each in measured.rounds[f"loses{version}"]} == {18}
         assert {each["received"] for each in measured.rounds[f"dead{version}"]} == {0}
+
+
+@pytest.mark.browser
+def test_the_page_says_so_too(measured: Measured) -> None:
+    from playwright.sync_api import expect, sync_playwright
+
+    with sync_playwright() as playwright:
+        quiet = ["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=quiet)
+        page = browser.new_page(locale="en-US")
+        for name in ("loses4", "dead6", "duplicates6", "late4", "random4"):
+            page.goto(f"{measured.url}/targets/{name}")
+            counts = {column: sum(each[column] for each in measured.rounds[name]) for column in COUNTS}
+            said = "{sent} sent, {lost} lost, {late} late, {duplicates} duplicate, {reordered} reordered"
+            lost = counts["sent"] - counts["received"]
+            expect(page.locator("body")).to_contain_text(said.format(**counts, lost=lost), timeout=15_000)
+        browser.close()
