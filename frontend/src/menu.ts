@@ -99,8 +99,9 @@ function startFilter(input: HTMLInputElement, whole: HTMLElement, found: HTMLEle
 
 /** Ask the states of what the menu shows, and set its lamps. */
 async function relight(menu: HTMLElement): Promise<void> {
-  const root = await tree("/", 100);
-  const states = new Map(flatten(root).map((node) => [node.path, node.state]));
+  const open = [...menu.querySelectorAll<HTMLElement>("#tree li.open[data-path]")].map((item) => item.dataset["path"] ?? "/");
+  const places = await Promise.all(["/", ...open].map((path) => tree(path, 1)));
+  const states = new Map(places.flatMap((place) => place.children.map((node) => [node.path, node.state] as const)));
   for (const item of menu.querySelectorAll<HTMLElement>("li[data-path]")) {
     const lamp = item.querySelector<HTMLElement>(":scope > .leaf > .dot");
     const state = states.get(item.dataset["path"] ?? "");

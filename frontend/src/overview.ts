@@ -90,6 +90,6 @@ export function startOverview(path: string): void {
   );
   for (const mini of minis) eye.observe(mini.chart.element);
   onTheme(() => minis.forEach((mini) => mini.chart.repaint()));
-  watch([path], () => refresh(3000), () => refresh(500), (connected) => showLive(connected ? "on" : "lost"));
+  watch([path], () => refresh(5000), () => refresh(500), (connected) => showLive(connected ? "on" : "lost"));
   window.setInterval(() => refresh(0), 30_000);
 }

@@ -8,6 +8,7 @@ import pytest
 from litestar import Litestar
 from litestar.testing import TestClient
 
+from smokemesh.errors import StoreError
 from smokemesh.master.web import pages
 from tests.web import app
 
@@ -128,6 +129,27 @@ def test_a_configuration_that_was_not_taken_is_said_on_every_page(master: app.St
                 assert "smokemesh.yaml:7: targets.x.host: &lt;nothing&gt;" in client.get(place).text
     finally:
         master.reload_error = ""
+
+
+class Away:
+    """A store that does not answer."""
+
+    def latest(self, *_: object) -> list[object]:
+        raise StoreError("store chdb:///x: does not answer; try again")
+
+
+def test_a_store_that_is_away_is_said_on_a_page(master: app.Standing) -> None:
+    with TestClient(app.make_app(app.Standing(master.settings, Away(), master.catalogue))) as client:  # type: ignore[arg-type]
+        for place in ("/", "/targets/office"):
+            answer = client.get(place)
+            assert answer.status_code == 503
+            assert "store chdb:///x: does not answer; try again" in answer.text
+            assert 'data-path="/office"' in answer.text
+        assert client.get("/agents").status_code == 200
+        assert client.get("/api/v1/tree").json() == {
+            "code": "store",
+            "message": "store chdb:///x: does not answer; try again",
+        }
 
 
 def test_the_data_of_a_page_cannot_end_its_script() -> None:

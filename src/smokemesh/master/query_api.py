@@ -62,7 +62,7 @@ Tongue = Annotated[Literal["en", "zh"], QueryParameter(description="language of 
 @get("/tree", sync_to_thread=True, summary="The tree of targets, with the state of each place")
 def get_tree(desk: NamedDependency[Desk], under: FromQuery[str] = "/", depth: FromQuery[int] = 100) -> NodeBody:
     """A node and its children; `depth=1` gives the children only."""
-    return node_body(desk.node(under), desk.board.now(desk.settings).states(), depth)
+    return node_body(desk.node(under), desk.board.now(desk.settings).states, depth)
 
 
 @get("/targets", sync_to_thread=True, summary="All targets, or those below a place in the tree")

@@ -170,7 +170,10 @@ class Entry:
 
 def menu(desk: Desk, current: Node | None) -> tuple[Entry, ...]:
     """The menu, open along the path to the current node; the rest is fetched when opened."""
-    states = desk.board.now(desk.settings).states()
+    try:
+        states = desk.board.now(desk.settings).states
+    except SmokemeshError:  # the page that tells of it has a menu too
+        states = {}
     here = current.path if current else ""
     return tuple(_entries(desk.settings.tree, here, states))
 
@@ -243,7 +246,7 @@ def trail(desk: Desk, path: FromPath[str]) -> list[Node]:
 def overview(desk: Desk, reader: Visitor, node: Node) -> Response[str]:
     """The overview of a place in the tree."""
     now = desk.board.now(desk.settings)
-    states = now.states()
+    states = now.states
     shown = [child for child in node.children if not child.hidden]
     troubled = attention(node, now)
     groups = [Group(child, status.tally(child, states)) for child in shown if child.children]
@@ -270,7 +273,7 @@ def detail(desk: Desk, reader: Visitor, node: Node) -> Response[str]:
     """One target with its graphs, and the overview of what lies below it."""
     assert node.target is not None
     target, now = node.target, desk.board.now(desk.settings)
-    states = now.states()
+    states = now.states
     probe = status.probe_of(desk.settings, target)
     shown = [child for child in node.children if not child.hidden]
     agents = [

@@ -3,6 +3,7 @@
 The store is asked at most every few seconds, whoever looks. Times are nanoseconds UTC.
 """
 
+import functools
 import math
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -110,7 +111,7 @@ class Tally:
         return worst(state for state, count in self.counts.items() if count)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Snapshot:
     """The newest rounds by (task, agent), and what they say at `time`."""
 
@@ -131,6 +132,7 @@ class Snapshot:
         alone = {agent: sight for sight in reversed(found) if (agent := sight.agent) not in heard}
         return [sight for sight in found if sight.round or alone.get(sight.agent) is sight]
 
+    @functools.cached_property
     def states(self) -> dict[str, State]:
         """The state of every target, by path."""
         return {target.path: verdict(self.sights(target)) for target in self.settings.targets}
@@ -144,22 +146,20 @@ class Board:
     ) -> None:
         self._store, self._clock, self._tasks_of = store, clock, tasks_of
         self._lock = threading.Lock()
-        self._asked = 0
-        self._settings: MasterSettings | None = None
-        self._tasks: Mapping[str, Sequence[Numbered]] = {}
-        self._latest: Mapping[tuple[int, str], Latest] = {}
+        self._snapshot: Snapshot | None = None
 
     def now(self, settings: MasterSettings) -> "Snapshot":
         """How everything is now."""
         now = self._clock()
         with self._lock:
-            if settings is not self._settings or now - self._asked > FRESH_FOR * NANO:
-                self._tasks = {target.path: self._tasks_of(target) for target in settings.targets}
-                numbers = sorted({task.id for several in self._tasks.values() for task in several})
+            held = self._snapshot
+            if held is None or settings is not held.settings or now - held.time > FRESH_FOR * NANO:
+                tasks = {target.path: self._tasks_of(target) for target in settings.targets}
+                numbers = sorted({task.id for several in tasks.values() for task in several})
                 found = self._store.latest(numbers, now - self._horizon(settings)) if numbers else []
-                self._latest = {(one.task, one.agent): one for one in found}
-                self._settings, self._asked = settings, now
-            return Snapshot(settings, now, self._latest, self._tasks)
+                latest = {(one.task, one.agent): one for one in found}
+                held = self._snapshot = Snapshot(settings, now, latest, tasks)
+            return held
 
     @staticmethod
     def _horizon(settings: MasterSettings) -> int:
