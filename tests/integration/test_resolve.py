@@ -1,6 +1,8 @@
 """Names against a real name server on loopback: time to live, failures, rotation, /etc/hosts; nobody ever waits."""
 
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -239,6 +241,30 @@ def test_without_any_server_every_name_is_an_error_and_nothing_ends(tmp_path: Pa
     resolver._prepare()
     answer, _ = resolver._ask("www.example", "4")
     assert answer.error == f"www.example is not looked up: {tmp_path}/none names no server"
+
+
+LIGHT = """
+import sys, threading
+from pathlib import Path
+from smokemesh.cli.agent import _travel_light
+_travel_light()
+from smokemesh.probes.resolve import Resolver
+changed = threading.Event()
+resolver = Resolver(changed.set, resolv_conf=Path(sys.argv[1]), hosts=Path("/nonexistent"), port=int(sys.argv[2]))
+resolver.watch([("www.example", "4")])
+threading.Thread(target=resolver.run, args=(threading.Event(),), daemon=True).start()
+changed.wait(10)
+print(resolver.lookup("www.example", "4"), "_ssl" in sys.modules)
+"""
+
+
+def test_names_resolve_in_an_agent_without_openssl(tmp_path: Path, server: NameServer) -> None:
+    server.records = {("www.example", "A"): ["192.0.2.1"]}
+    conf = tmp_path / "resolv.conf"
+    conf.write_text("nameserver 127.0.0.1\n")
+    argv = [sys.executable, "-c", LIGHT, str(conf), str(server.port)]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=30, check=False)
+    assert done.stdout == "Answer(addresses=('192.0.2.1',), error='', error_code=0) False\n", done.stderr
 
 
 def test_hosts_lines() -> None:

@@ -52,10 +52,12 @@ def _travel_light() -> None:
     """Leave out what an agent never uses; to be called before anything large is imported."""
     # NumPy's linear algebra starts a thread for each core; it looks here when it is imported.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    # hashlib loads OpenSSL, 4 MB, for the few small digests of an agent: the hashes built into Python do as well.
-    # TLS is libcurl's, which brings its own. A name bound to None is how Python says "as if not installed".
+    # hashlib and dnspython load OpenSSL, 8 MB, the one for the few small digests of an agent, which the hashes built
+    # into Python do as well, the other for DNS over TLS. TLS to the master is libcurl's, which brings its own. A
+    # module bound to None is how Python says "as if not installed".
     if "hashlib" not in sys.modules:
-        sys.modules["_hashlib"] = None  # type: ignore[assignment]
+        for name in ("_hashlib", "ssl"):
+            sys.modules[name] = None  # type: ignore[assignment]
 
 
 def _settings(config: str | None, given: dict[str, Any]) -> "AgentSettings":
