@@ -333,7 +333,8 @@ class _Run:
                 if self.order.each
                 else count_lines(self.names, tallies_of(rtts, batch.sent[order].tolist()), late)
             )
-            sys.stderr.writelines(f"{line}\n" for line in lines)
+            while block := list(itertools.islice(lines, 1000)):  # stderr is not buffered
+                sys.stderr.write("\n".join(block) + "\n")
         alive = int((~np.isnan(rtts)).any(axis=1).sum())
         self.print_stats(batch, rtts, alive)
         return alive

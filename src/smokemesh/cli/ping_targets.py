@@ -37,14 +37,13 @@ def read_hosts(path: str) -> list[str]:
 def parse_hosts(data: bytes, file: str) -> list[str]:
     """The hosts in `data`. Raises ConfigError at the first line that does not begin with one."""
     found = []
-    for number, line in enumerate(data.split(b"\n"), 1):
-        words = line.split(b"#", 1)[0].split()
-        if not words:
-            continue
-        word = words[0].decode(errors="replace")
-        if not _HOST.fullmatch(word):
-            raise ConfigError(f"{word!r} is not a host name or address", file=file, line=number)
-        found.append(word)
+    for number, line in enumerate(data.decode(errors="replace").split("\n"), 1):
+        if _HOST.fullmatch(line):  # nearly every line
+            found.append(line)
+        elif words := line.split("#", 1)[0].split():
+            if not _HOST.fullmatch(words[0]):
+                raise ConfigError(f"{words[0]!r} is not a host name or address", file=file, line=number)
+            found.append(words[0])
     return found
 
 
