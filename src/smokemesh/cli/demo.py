@@ -49,13 +49,12 @@ def command(listen_at: str, data: str | None, day: str, step: str) -> int:
     host, late, duplicated and reordered answers. The packets are real, and so is every number; none leaves this
     machine. Works as root, and as any user where the kernel allows user namespaces.
     """
-    place, length = parse_place(listen_at), _seconds("--day", day, 10.0)
-    _seconds("--step", step, 2.0)
+    place, length, every = parse_place(listen_at), _seconds("--day", day, 10.0), _seconds("--step", step, 2.0)
     with ExitStack() as stack:
         ending = stack.enter_context(_Ending())
         folder = Path(data or stack.enter_context(TemporaryDirectory(prefix="smokemesh-demo-"))).absolute()
         listener = stack.enter_context(listen(*place))
-        files = _write(make_folder(folder), step)
+        files = _write(make_folder(folder), every)
         sites = {name: city.addresses for name, city in world.CITIES.items()}
         network = stack.enter_context(Network(sites, routes=world.routes(length), record=0, prompt=True))
         host, port = listener.getsockname()[:2]
@@ -151,7 +150,7 @@ def _agent(site: Site, secret: Path, folder: Path) -> Child:
     return Child(f"agent {site.name}", site.command(argv), say, keep=site.descriptors)
 
 
-def _write(folder: Path, step: str) -> dict[str, Path]:
+def _write(folder: Path, step: float) -> dict[str, Path]:
     """Write the configuration, and make the agents' secrets where there are none; returns their files."""
     (folder / "smokemesh.yaml").write_text(master_yaml(step), encoding="utf-8")
     (folder / "secrets").mkdir(mode=0o700, exist_ok=True)

@@ -6,14 +6,15 @@ from collections.abc import Iterator
 from smokemesh.netlab import world
 
 
-def master_yaml(step: str) -> str:
-    """The whole file."""
+def master_yaml(step: float) -> str:
+    """The whole file; rounds begin every `step` seconds."""
     return "\n".join(_lines(step)) + "\n"
 
 
-def _lines(step: str) -> Iterator[str]:
+def _lines(step: float) -> Iterator[str]:
     yield "heartbeat_interval: 5s"
-    yield f"defaults: {{step: {step}, pings: 20}}"
+    # Pings in half of the step: the default timeout then leaves an eighth to spare, even where nobody answers.
+    yield f"defaults: {{step: {step:g}s, pings: 20, interval: {step * 25:g}ms}}"
     yield "agents:"
     for name, city in world.CITIES.items():
         yield f"  {name}:"
