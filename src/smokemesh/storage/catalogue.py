@@ -4,6 +4,7 @@ SQLite by default, PostgreSQL where several masters share it. Any thread may cal
 transaction. Times are nanoseconds UTC and handed in.
 """
 
+import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -13,7 +14,7 @@ from typing import Any, Final
 import msgspec
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Connection, Engine, case, create_engine, event, select
+from sqlalchemy import Connection, Engine, case, create_engine, event, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
@@ -25,6 +26,9 @@ from smokemesh.storage.tables import agents, events, received, tasks
 
 #: How long a writer waits for another one, seconds.
 _PATIENCE: Final = 15
+#: Name of PostgreSQL's lock around migrations: any number nobody else uses.
+_MIGRATION: Final = 7_665_109_101
+_migrating: Final = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,11 +238,14 @@ def _engine(url: URL) -> Engine:
 
 
 def _migrate(connection: Connection) -> None:
-    """Bring the database to the newest shape."""
+    """Bring the database to the newest shape; of several masters that start at once, one does it."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(select(func.pg_advisory_xact_lock(_MIGRATION)))
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    with _migrating:  # Alembic keeps what it works on in the module
+        command.upgrade(config, "head")
 
 
 def _same(known: Any, task: Task) -> None:
