@@ -311,8 +311,6 @@ def test_packets_carry_what_was_asked(here: Site, kind: str) -> None:
     assert socket.inet_ntoa(packet[12:16]) == "127.0.0.77"
     assert struct.unpack_from(">H", packet, 6)[0] & 0x4000  # don't fragment
     assert len(packet) == 20 + 8 + 100
-    plain = sniffed("127.0.0.1", probe(pings=1), kind)
-    assert not struct.unpack_from(">H", plain, 6)[0] & 0x4000
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -77,15 +77,17 @@ class Tally:
 def verbose_lines(names: Sequence[str], rtts: NDArray[np.float64]) -> Iterator[str]:
     """`name : 0.040 - 0.028`, names padded alike: what `fping -C` writes and SmokePing reads. One row per host."""
     width = max(map(len, names), default=0)
-    form = " ".join(["%.3f"] * rtts.shape[1])
+    short = [f"{microseconds / 1000:.3f}" for microseconds in range(1000)]
     for first in range(0, len(names), 1000):  # Python's own numbers are large: not all at once
         rows = rtts[first : first + 1000]
-        quick = ((rows >= 0) & (rows < 0.9995e-3)).all(axis=1).tolist()  # 0.xxx: one format for the whole row
-        for name, row, plain in zip(names[first : first + 1000], rows.tolist(), quick, strict=True):
-            if plain:
-                values = form % tuple([rtt * 1e3 for rtt in row])
+        rounded = np.rint(np.nan_to_num(rows * 1e6, nan=1e9))
+        quick = (rounded < 1000).all(axis=1).tolist()  # under a millisecond: written once, looked up
+        whole = rounded.astype(np.int64).tolist()
+        for i, name in enumerate(names[first : first + 1000]):
+            if quick[i]:
+                values = " ".join([short[microseconds] for microseconds in whole[i]])
             else:
-                values = " ".join(["-" if math.isnan(rtt) else milliseconds(rtt) for rtt in row])
+                values = " ".join(["-" if math.isnan(rtt) else milliseconds(rtt) for rtt in rows[i].tolist()])
             yield f"{name:<{width}} : {values}"
 
 

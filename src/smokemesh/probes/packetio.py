@@ -38,7 +38,6 @@ _IP_MTU_DISCOVER: Final = 10
 _IPV6_MTU_DISCOVER: Final = 23
 _IPV6_RECVERR: Final = 25
 _IPV6_DONTFRAG: Final = 62
-_PMTUDISC_DONT: Final = 0
 _PMTUDISC_PROBE: Final = 3  # set the don't-fragment bit, ask the network each time rather than a remembered path MTU
 _SOL_RAW: Final = 255
 _ICMP_FILTER: Final = 1
@@ -419,16 +418,17 @@ def _apply(sock: socket.socket, options: SocketOptions) -> None:
             sock.setsockopt(socket.IPPROTO_IP, _IP_RECVERR, 1)
         else:
             sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_RECVERR, 1)
-    discover = _PMTUDISC_PROBE if options.dont_fragment else _PMTUDISC_DONT
     if four:
-        sock.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, discover)
         sock.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, options.ttl)
         sock.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, options.dscp << 2)
     else:
-        sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_MTU_DISCOVER, discover)
-        sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_DONTFRAG, int(options.dont_fragment))
         sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS, options.ttl)
         sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_TCLASS, options.dscp << 2)
+    if options.dont_fragment and four:
+        sock.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, _PMTUDISC_PROBE)
+    elif options.dont_fragment:
+        sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_MTU_DISCOVER, _PMTUDISC_PROBE)
+        sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_DONTFRAG, 1)
     if options.interface:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, options.interface.encode() + b"\0")
     if options.source:
