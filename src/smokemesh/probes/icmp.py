@@ -8,7 +8,6 @@ are answered and a short grace for duplicates has passed, else the probe's patie
 
 import errno
 import os
-import secrets
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -109,7 +108,7 @@ class IcmpEngine:
         self._transmit_stamps = transmit_stamps
         self._guard = StepGuard(clocks)
         self._flight = Flight(grace, watcher)
-        self._cookie = secrets.randbits(64)
+        self._cookie = _random(8)  # not `secrets`, which would load all of OpenSSL
         self._number = 0
         self._routes: dict[SocketOptions, Route] = {}
         self._profiles: list[_Profile] = []
@@ -233,7 +232,7 @@ class IcmpEngine:
 
     def _open_channel(self, route: Route) -> Channel:
         taken = {channel.socket.id_base for channel in self._channels}
-        base = next(b for b in iter(lambda: secrets.randbelow(65_536 // _IDS) * _IDS, -1) if b not in taken)
+        base = next(b for b in iter(lambda: _random(2) // _IDS * _IDS, -1) if b not in taken)
         socket = IcmpSocket.open(route.options, base, _IDS, kind=self._kind)
         if not self._channels:
             packetio.wait((), _STAMPS_BEGIN)
@@ -566,6 +565,10 @@ class IcmpEngine:
             now = time.monotonic()
         if now < target and packetio.wait([channel.socket for channel in self._channels], target - now):
             self._drain()
+
+
+def _random(size: int) -> int:
+    return int.from_bytes(os.urandom(size), "little")
 
 
 def _pick(column: NDArray[Any], rows: Rows) -> NDArray[Any]:
