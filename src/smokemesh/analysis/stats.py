@@ -89,7 +89,7 @@ def round_medians(batch: RoundBatch) -> Column:
     return median(batch.matrix())
 
 
-def _mean(values: NDArray[np.float64]) -> Column:
+def _mean(values: RTTs) -> Column:
     """Mean of what is known in each row; NaN, without a warning, where nothing is."""
     known = ~np.isnan(values)
     count = np.count_nonzero(known, axis=1)
