@@ -464,7 +464,10 @@ class IcmpEngine:
         """Replies that are not what was asked for: damaged ones from the target; anything else is a stray."""
         family = channel.socket.options.family
         targets = _host_part(self._flight.rounds.name[self._flight.pings.round[pings]], family)
-        from_target = (_host_part(self._inbox.names[at], family) == targets).all(axis=1)
+        senders = (
+            self._inbox.packets[at, 12:16] if channel.socket.ip_header else _host_part(self._inbox.names[at], family)
+        )
+        from_target = (senders == targets).all(axis=1)
         # Our cookie with the number of an earlier ping: an old answer, undamaged.
         old = (claimed >= 0) & (claimed < self._number) & (claimed != self._flight.pings.number[pings])
         damaged = from_target & ~old

@@ -133,6 +133,7 @@ class Arena:
         # Looked up once: NumPy makes `.ctypes.data` and field views anew at each mention.
         self.address = self.headers.ctypes.data
         self.stride = self.headers.itemsize
+        self.name_pointers, self.name_addresses = messages["name"], messages["name"].copy()
         self.namelens = messages["namelen"]
         self.controllens = messages["controllen"]
         self.lengths = self.headers["len"]
@@ -241,7 +242,11 @@ class IcmpSocket:
         return self._receive(arena, _MSG_DONTWAIT)
 
     def _receive(self, arena: Arena, flags: int) -> int:
-        arena.namelens[:] = _NAME
+        if self.ip_header and not flags & _MSG_ERRQUEUE:
+            arena.name_pointers[:] = 0  # who sent it stands in the packet: the kernel need not tell
+        else:
+            arena.name_pointers[:] = arena.name_addresses
+            arena.namelens[:] = _NAME
         arena.controllens[:] = arena.room
         got: int = _recvmmsg(self.fd, arena.address, arena.count, flags, 0)
         if got >= 0:
