@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smokemesh.errors import UsageError
-from smokemesh.master.web.ranges import NANO, parse_length, parse_range, parse_time, rfc3339
+from smokemesh.master.web.ranges import NANO, Range, even_points, parse_length, parse_range, parse_time, rfc3339
 
 NOW = 1_795_261_333 * NANO + 5
 
@@ -59,6 +59,28 @@ def test_ends_that_are_exchanged_are_refused(begin: str, end: str) -> None:
 def test_endless_ranges_are_refused(begin: str) -> None:
     with pytest.raises(UsageError, match="longer than a hundred years"):
         parse_range(begin, "", NOW)
+
+
+@pytest.mark.parametrize(
+    ("begin", "most", "width"),
+    [
+        ("now-400d", 700, 86400),
+        ("now-400d", 1000, 43200),
+        ("now-24h", 700, 180),
+        ("now-3h", 500, 30),
+        ("now-15m", 500, 2),
+    ],
+)
+def test_points_stand_for_even_lengths(begin: str, most: int, width: int) -> None:
+    span = parse_range(begin, "", NOW)
+    points = even_points(span, most)
+    assert points <= most
+    assert span.seconds / points == pytest.approx(width)
+
+
+@given(st.integers(1, 10**10), st.integers(1, 10_000))
+def test_there_are_never_more_points_than_asked(length: int, most: int) -> None:
+    assert 1 <= even_points(Range(0, length * 10**8, False), most) <= most
 
 
 def test_lengths() -> None:

@@ -46,6 +46,12 @@ def test_the_tree_tells_states_of_places(client: TestClient[Litestar]) -> None:
     assert root["children"][3]["state"] == "silent"
 
 
+def test_what_is_hidden_is_neither_listed_nor_counted(client: TestClient[Litestar]) -> None:
+    root = ask(client, "tree")
+    assert sum(root["counts"].values()) == 9
+    assert ask(client, "tree", under="/dual")["title"] == "Every address of a name"
+
+
 def test_one_generation_of_the_tree(client: TestClient[Litestar]) -> None:
     top = ask(client, "tree", under="/transit", depth=1)
     assert [(child["path"], child["parent"], child["children"]) for child in top["children"]] == [

@@ -11,7 +11,7 @@ import msgspec
 from litestar import Request, Response, Router, get
 from litestar.di import NamedDependency, Provide
 from litestar.exceptions import HTTPException
-from litestar.params import FromPath, FromQuery, QueryParameter
+from litestar.params import FromPath, QueryParameter
 from litestar.response import ServerSentEvent, ServerSentEventMessage
 
 from smokemesh.errors import SmokemeshError, UsageError
@@ -54,19 +54,29 @@ EndText = Annotated[str, QueryParameter(description="as begin; now")]
 Path = Annotated[str, QueryParameter(description="path of a target, like /changzhou/rack29")]
 Paths = Annotated[list[str], QueryParameter(description="path of a target, like /changzhou/rack29; may be repeated")]
 Agents = Annotated[list[str] | None, QueryParameter(description="name of an agent; may be repeated; all of the target")]
+Under = Annotated[str, QueryParameter(description="a place in the tree: only it and what is below; all")]
+Depth = Annotated[int, QueryParameter(description="generations of children that are listed")]
+Points = Annotated[int, QueryParameter(description="at most about so many points; rounds are merged to keep to it")]
+Level = Annotated[str, QueryParameter(description="raw, 5m, 1h or 1d; the finest that answers fast")]
+Smoke = Annotated[bool, QueryParameter(description="with the quantiles the smoke is drawn from")]
+Width = Annotated[int, QueryParameter(description="width of the plot in pixels")]
+Height = Annotated[int, QueryParameter(description="height of the plot in pixels")]
+Limit = Annotated[int, QueryParameter(description="the most rounds of each agent")]
+Form = Annotated[Literal["json", "csv"], QueryParameter(description="json or csv")]
+Places = Annotated[list[str] | None, QueryParameter(description="places in the tree; may be repeated; all")]
 Zone = Annotated[str, QueryParameter(description="time zone of the picture, like Asia/Shanghai; UTC")]
 Theme = Annotated[Literal["light", "dark"], QueryParameter(description="colours of the picture")]
 Tongue = Annotated[Literal["en", "zh"], QueryParameter(description="language of the picture")]
 
 
 @get("/tree", sync_to_thread=True, summary="The tree of targets, with the state of each place")
-def get_tree(desk: NamedDependency[Desk], under: FromQuery[str] = "/", depth: FromQuery[int] = 100) -> NodeBody:
+def get_tree(desk: NamedDependency[Desk], under: Under = "/", depth: Depth = 100) -> NodeBody:
     """A node and its children; `depth=1` gives the children only."""
     return node_body(desk.node(under), desk.board.now(desk.settings).states, depth)
 
 
 @get("/targets", sync_to_thread=True, summary="All targets, or those below a place in the tree")
-def get_targets(desk: NamedDependency[Desk], under: FromQuery[str] = "/") -> list[TargetBody]:
+def get_targets(desk: NamedDependency[Desk], under: Under = "/") -> list[TargetBody]:
     """Targets in the order of the tree, with what each agent saw last."""
     now = desk.board.now(desk.settings)
     return [target_body(desk, node, node.target, now) for node in desk.node(under).walk() if node.target is not None]
@@ -80,7 +90,7 @@ def get_target(desk: NamedDependency[Desk], path: FromPath[str]) -> TargetBody:
 
 
 @get("/latest", sync_to_thread=True, summary="The newest round of every target, by agent")
-def get_latest(desk: NamedDependency[Desk], under: FromQuery[str] = "/") -> dict[str, list[SightBody]]:
+def get_latest(desk: NamedDependency[Desk], under: Under = "/") -> dict[str, list[SightBody]]:
     """Path of a target to what each agent saw last."""
     now = desk.board.now(desk.settings)
     found = (node.target for node in desk.node(under).walk() if node.target is not None)
@@ -94,9 +104,9 @@ def get_series(
     agent: Agents = None,
     begin: BeginText = "",
     end: EndText = "",
-    points: FromQuery[int] = 1000,
-    level: FromQuery[str] = "",
-    smoke: FromQuery[bool] = True,
+    points: Points = 1000,
+    level: Level = "",
+    smoke: Smoke = True,
 ) -> SeriesReply:
     """The points of a range, each with counts, quantiles and the figures of the whole range.
 
@@ -127,8 +137,8 @@ def get_svg(
     theme: Theme = "light",
     lang: Tongue = "en",
     zone: Zone = "UTC",
-    width: FromQuery[int] = 800,
-    height: FromQuery[int] = 240,
+    width: Width = 800,
+    height: Height = 240,
 ) -> Response[bytes]:
     """The graph as the page shows it, with its figures."""
     drawn = exports.draw(desk, target, agent, begin, end, width)
@@ -146,8 +156,8 @@ def get_png(
     theme: Theme = "light",
     lang: Tongue = "en",
     zone: Zone = "UTC",
-    width: FromQuery[int] = 800,
-    height: FromQuery[int] = 240,
+    width: Width = 800,
+    height: Height = 240,
 ) -> Response[bytes]:
     """The graph as a picture of twice as many pixels, for sharp screens."""
     drawn = exports.draw(desk, target, agent, begin, end, width)
@@ -162,7 +172,7 @@ def get_csv(
     agent: Agents = None,
     begin: BeginText = "",
     end: EndText = "",
-    points: FromQuery[int] = 1000,
+    points: Points = 1000,
     theme: Theme = "light",
     lang: Tongue = "en",
     zone: Zone = "UTC",
@@ -182,8 +192,8 @@ def get_rounds(
     agent: Agents = None,
     begin: BeginText = "",
     end: EndText = "",
-    limit: FromQuery[int] = 10_000,
-    format: FromQuery[Literal["json", "csv"]] = "json",
+    limit: Limit = 10_000,
+    format: Form = "json",
 ) -> Response[Any]:
     """Rounds in order of time, the first `limit` of each agent in the range, while raw rounds are kept."""
     span = parse_span(begin, end)
@@ -237,7 +247,7 @@ async def event_stream(hub: Hub, paths: dict[int, str], after: int | None) -> As
 
 @get("/events", summary="New rounds as they are stored (server-sent events)")
 async def get_events(
-    request: Request[Any, Any, Any], desk: NamedDependency[Desk], target: FromQuery[list[str] | None] = None
+    request: Request[Any, Any, Any], desk: NamedDependency[Desk], target: Places = None
 ) -> ServerSentEvent:
     """Rounds of the named targets and of all below them; of every target when none is named."""
     nodes = [desk.node(path) for path in target or ["/"]]

@@ -80,6 +80,7 @@ class Desk:
         level: str = "",
     ) -> list[Series]:
         """The series of these views."""
+        points = ranges.even_points(span, points)
         questions = [
             SeriesQuestion(
                 task=view.task.id, agent=view.agent, begin=span.begin, end=span.end, points=points, level=level

@@ -223,14 +223,12 @@ def card(node: Node, now: status.Snapshot) -> Card:
 
 def cards_below(node: Node, now: status.Snapshot) -> list[Card]:
     """All targets below a node."""
-    return [
-        card(below, now) for below in node.walk() if below.target is not None and not below.hidden and below is not node
-    ]
+    return [card(below, now) for below in status.visible(node) if below.target is not None and below is not node]
 
 
 def attention(node: Node, now: status.Snapshot) -> list[Card]:
     """The targets below a node that do not answer as they should, worst first."""
-    cards = [card(below, now) for below in node.walk() if below.target is not None]
+    cards = [card(below, now) for below in status.visible(node) if below.target is not None]
     order = {"down": 0, "loss": 1, "silent": 2}
     return sorted((one for one in cards if one.state in order), key=lambda one: order[one.state])
 

@@ -70,6 +70,20 @@ def parse_range(begin: str, end: str, now: int) -> Range:
     return Range(first, last, end in ("", "now"))
 
 
+#: Lengths a point may stand for, seconds: whole parts of a day, so that day and night do not beat against the points.
+WIDTHS: Final = (
+    1, 2, 5, 10, 15, 20, 30, 60, 120, 180, 300, 600, 900, 1200, 1800, 3600, 7200, 10800, 14400, 21600, 28800, 43200,
+    86400, 2 * 86400, 7 * 86400,
+)  # fmt: skip
+
+
+def even_points(span: Range, most: int) -> int:
+    """How many points to ask for, so that each stands for an even length of time; never more than `most`."""
+    least = span.seconds / most
+    width = next((width for width in WIDTHS if width >= least), 0)
+    return min(most, -(-(span.end - span.begin) // (width * NANO))) if width and least > WIDTHS[0] else most
+
+
 def rfc3339(time: int) -> str:
     """Nanoseconds as `2026-11-21T10:00:00Z`, with as many fractional digits as are needed."""
     whole, fraction = divmod(time, NANO)

@@ -6,7 +6,7 @@ The store is asked at most every few seconds, whoever looks. Times are nanosecon
 import functools
 import math
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
@@ -168,10 +168,18 @@ class Board:
         return round(max(3600.0, 10.0 * max(steps, default=60.0)) * NANO)
 
 
+def visible(node: Node) -> Iterator[Node]:
+    """A node and what is below it, without what is hidden there."""
+    yield node
+    for child in node.children:
+        if not child.hidden:
+            yield from visible(child)
+
+
 def tally(node: Node, states: Mapping[str, State]) -> Tally:
     """The states of the targets at and below a node."""
     result = Tally()
-    for below in node.walk():
+    for below in visible(node):
         if below.target is not None:
             result.counts[states.get(below.path, "silent")] += 1
     return result
