@@ -5,25 +5,22 @@ where the browser reaches it. The agents reach it through a relay: a socket list
 and this process carries what connects there to the master. That needs neither a route nor root.
 """
 
-import os
 import secrets
-import select
-import signal
 import sys
-import time
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Final, Self
+from typing import Final
 
 import click
 
 from smokemesh.cli.children import Child
 from smokemesh.cli.demo_config import master_yaml
+from smokemesh.cli.ending import Ending, begin, watch
 from smokemesh.cli.master import parse_place
-from smokemesh.cli.up import PATIENCE, TICK, is_ready, make_folder, reachable, say
-from smokemesh.errors import HostError, UsageError
+from smokemesh.cli.up import is_ready, make_folder, reachable, say
+from smokemesh.errors import UsageError
 from smokemesh.master.premises import listen, url_of
 from smokemesh.netlab import world
 from smokemesh.netlab.network import Network, Site
@@ -51,7 +48,7 @@ def command(listen_at: str, data: str | None, day: str, step: str) -> int:
     """
     place, length, every = parse_place(listen_at), _seconds("--day", day, 10.0), _seconds("--step", step, 2.0)
     with ExitStack() as stack:
-        ending = stack.enter_context(_Ending())
+        ending = stack.enter_context(Ending())
         folder = Path(data or stack.enter_context(TemporaryDirectory(prefix="smokemesh-demo-"))).absolute()
         listener = stack.enter_context(listen(*place))
         files = _write(make_folder(folder), every)
@@ -61,64 +58,12 @@ def command(listen_at: str, data: str | None, day: str, step: str) -> int:
         reached = (reachable(host), port)
         master = Child("master", _master(folder, listener.fileno()), say, keep=[listener.fileno()])
         stack.callback(master.stop)
-        status = _begin(master, reached, ending)
+        status = begin(master, lambda: is_ready(reached), ending)
         if status is not None:
             return status
         agents = _agents(network, files, folder, reached, stack)
         _greet(folder if data else None, url_of(*reached), length)
-        return _watch([master, *agents], ending)
-
-
-class _Ending:
-    """Whether we were asked to end, by SIGINT or SIGTERM.
-
-    A pipe, because the handler may run between any two steps of this very thread: an Event it sets could be locked by
-    the wait it interrupts.
-    """
-
-    def __enter__(self) -> Self:
-        self._read, self._write = os.pipe()
-        os.set_blocking(self._write, False)
-        self._before = {
-            number: signal.signal(number, lambda *_: os.write(self._write, b"\0"))
-            for number in (signal.SIGINT, signal.SIGTERM)
-        }
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-        os.close(self._read)
-        os.close(self._write)
-
-    def wait(self, seconds: float) -> bool:
-        """Wait for it so long; whether it came."""
-        return bool(select.select([self._read], [], [], seconds)[0])
-
-
-def _begin(master: Child, place: tuple[str, int], ending: _Ending) -> int | None:
-    """Start the master and wait until it is ready; the status to end with if it will not be."""
-    master.start()
-    deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline:
-        status = master.check()
-        if status is not None:
-            return status
-        if ending.wait(TICK):
-            return 0
-        if is_ready(place):
-            return None
-    raise HostError(f"the master was not ready within {PATIENCE:g} s; its log says why")
-
-
-def _watch(children: list[Child], ending: _Ending) -> int:
-    """Keep the programs running until we are to end; the status to end with."""
-    while not ending.wait(TICK):
-        for child in children:
-            status = child.check()
-            if status is not None:
-                return status
-    return 0
+        return watch([master, *agents], ending)
 
 
 def _master(folder: Path, descriptor: int) -> list[str]:

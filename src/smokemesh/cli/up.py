@@ -5,7 +5,6 @@ import os
 import signal
 import socket
 import sys
-import threading
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -14,6 +13,7 @@ import click
 
 from smokemesh.cli.addresses import own_addresses
 from smokemesh.cli.children import Child
+from smokemesh.cli.ending import Ending, begin, watch
 from smokemesh.cli.first_config import first_config
 from smokemesh.cli.keys import write_secret
 from smokemesh.cli.master import default_data_dir, load_settings, parse_place
@@ -23,10 +23,6 @@ from smokemesh.master.premises import url_of
 from smokemesh.settings.shape import LOCAL_AGENT, MasterSettings
 from smokemesh.version import __version__
 
-#: Seconds the master has to become ready: a large store takes a while to open.
-PATIENCE: Final = 120.0
-#: Seconds between two looks at the children.
-TICK: Final = 0.2
 FIRST_CONFIG: Final = "this-host.yaml"
 
 
@@ -41,15 +37,12 @@ def command(config: str | None, data: str | None, listen: str | None) -> int:
 
     Without a configuration it measures the addresses of this host itself and touches nothing beyond it.
     """
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
     folder = make_folder(Path(data or default_data_dir()).absolute())
     file = Path(config).absolute() if config else write_first_config(folder)
     settings = load_settings(str(file), parse_place(listen) if listen else None)
-    with premises.listen(settings.listen_host, settings.listen_port) as listener:
+    with Ending() as ending, premises.listen(settings.listen_host, settings.listen_port) as listener:
         host, port = listener.getsockname()[:2]
-        return run(folder, file, settings, listener, (reachable(host), port), stop)
+        return run(folder, file, settings, listener, (reachable(host), port), ending)
 
 
 def run(
@@ -58,27 +51,21 @@ def run(
     settings: MasterSettings,
     listener: socket.socket,
     place: tuple[str, int],
-    stop: threading.Event,
+    ending: Ending,
 ) -> int:
-    """Keep both programs running until `stop`; the status to end with."""
+    """Keep both programs running until we are to end; the status to end with."""
     secret = secret_file(folder, settings)
     master, agent = children(folder, file, secret, listener.fileno(), url_of(*place))
     # A terminal that closes sends it too, and then nobody is left to stop us.
-    reread = stop.set if sys.stdin.isatty() else partial(master.signal, signal.SIGHUP)
+    reread = ending.ask if sys.stdin.isatty() else partial(master.signal, signal.SIGHUP)
     signal.signal(signal.SIGHUP, lambda *_: reread())
     try:
-        master.start()
-        status = wait_ready(master, place, stop)
-        if status is not None or stop.is_set():
-            return status or 0
+        status = begin(master, lambda: is_ready(place), ending)
+        if status is not None:
+            return status
         agent.start()
         greet(folder, settings, url_of(*place), made_up=file == folder / FIRST_CONFIG)
-        while not stop.wait(TICK):
-            for child in (master, agent):
-                status = child.check()
-                if status is not None:
-                    return status
-        return 0
+        return watch((master, agent), ending)
     finally:
         agent.stop()  # first, so that its last rounds still find a master
         master.stop()
@@ -96,16 +83,6 @@ def children(folder: Path, file: Path, secret: Path, descriptor: int, url: str) 
         *("--cache-dir", str(folder / "agent"), "--logfile", str(folder / "agent.log")),
     ]
     return Child("master", [*program, *master], say, keep=[descriptor]), Child("agent", [*program, *agent], say)
-
-
-def wait_ready(master: Child, place: tuple[str, int], stop: threading.Event) -> int | None:
-    """Until the master is ready or we are to stop; a status when it gave up."""
-    for _ in range(round(PATIENCE / TICK)):
-        status = master.check()
-        if status is not None or stop.is_set() or is_ready(place):
-            return status
-        stop.wait(TICK)
-    raise HostError(f"the master was not ready within {PATIENCE:g} s; its log says why")
 
 
 def is_ready(place: tuple[str, int]) -> bool:
