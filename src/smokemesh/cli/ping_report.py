@@ -81,7 +81,7 @@ def verbose_lines(names: Sequence[str], rtts: NDArray[np.float64]) -> Iterator[s
     for first in range(0, len(names), 1000):  # Python's own numbers are large: not all at once
         rows = rtts[first : first + 1000]
         rounded = np.rint(np.nan_to_num(rows * 1e6, nan=1e9))
-        quick = (rounded < 1000).all(axis=1).tolist()  # under a millisecond: written once, looked up
+        quick: list[bool] = list((rounded < 1000).all(axis=1))  # under a millisecond: written once, looked up
         whole = rounded.astype(np.int64).tolist()
         for i, name in enumerate(names[first : first + 1000]):
             if quick[i]:
@@ -153,7 +153,10 @@ def stats_lines(totals: Totals) -> Iterator[str]:
 
 def json_line(host: str, address: str, batch: RoundBatch, i: int, timeout: float) -> str:
     """One host as one line: RTTs in seconds in the order sent, null where lost; an RTT above `timeout` came late."""
-    rtts = [None if math.isnan(rtt) else round(rtt, 9) for rtt in batch.rtts[batch.offsets[i] : batch.offsets[i + 1]].tolist()]
+    rtts = [
+        None if math.isnan(rtt) else round(rtt, 9)
+        for rtt in batch.rtts[batch.offsets[i] : batch.offsets[i + 1]].tolist()
+    ]
     line: dict[str, Any] = {"host": host, "address": address, "sent": int(batch.sent[i])}
     for name in ("received", "late", "duplicates", "reordered", "corrupted", "errors"):
         line[name] = int(getattr(batch, name)[i])
