@@ -81,7 +81,7 @@ def verbose_lines(names: Sequence[str], rtts: NDArray[np.float64]) -> Iterator[s
     for first in range(0, len(names), 1000):  # Python's own numbers are large: not all at once
         rows = rtts[first : first + 1000]
         rounded = np.rint(np.nan_to_num(rows * 1e6, nan=1e9))
-        quick: list[bool] = list((rounded < 1000).all(axis=1))  # under a millisecond: written once, looked up
+        quick: list[bool] = (rounded.max(axis=1) < 1000).tolist()  # under a millisecond: written once, looked up
         whole = rounded.astype(np.int64).tolist()
         for i, name in enumerate(names[first : first + 1000]):
             if quick[i]:
