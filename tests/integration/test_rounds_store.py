@@ -150,6 +150,27 @@ def test_a_batch_larger_than_one_insert_is_cut_at_the_same_places(open_store: Op
     assert counts(store) == expected(batch)
 
 
+def test_the_store_tells_which_rounds_it_holds(open_store: Open) -> None:
+    store = open_store()
+    assert store.held("a", RoundBatch.empty()).tolist() == []
+    mine = RoundBatch.concatenate([rounds(1100, task=task) for task in (7, 2**64 - 1)])
+    assert not store.held("a", mine).any()
+    store.insert("a", rounds_slice(mine, 5, 1500), "t")
+    store.insert("b", rounds(3), "u")
+    # Other times of the same tasks, and other tasks at the same times, are other rounds.
+    others = RoundBatch.concatenate([rounds(10, begin=MIDNIGHT + 1), rounds(10, task=8)])
+    asked = RoundBatch.concatenate([others, mine])
+    held = store.held("a", asked)
+    assert np.flatnonzero(held).tolist() == list(range(20 + 5, 20 + 1500))
+    assert store.held("b", asked).sum() == 3
+    assert not store.held("c'\\", asked).any()
+    backward = rounds_slice(mine, 0, 6)
+    for name in RoundBatch.__dataclass_fields__:
+        if name not in ("offsets", "rtts"):
+            object.__setattr__(backward, name, getattr(backward, name)[::-1])
+    assert store.held("a", backward).tolist() == [True, False, False, False, False, False]
+
+
 def test_points_of_single_rounds_are_exact(open_store: Open) -> None:
     store, batch = open_store(), rounds(300)
     batch.rtts[5 * 20 : 6 * 20] = np.nan

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from smokemesh.errors import StoreError
 from smokemesh.model.rounds import RoundBatch
@@ -43,6 +44,8 @@ _INSERT: Final = {
 _QUANTILES: Final = ", ".join(str(q) for q in BANDS)
 #: With more tasks than this the server would spend longer reading their names than leaving the others out saves.
 _MOST_NAMED: Final = 2000
+#: Rounds looked up by one statement; their names travel with it.
+_NAMED_AT_ONCE: Final = 1000
 _READERS: Final = 3
 _WRITERS: Final = 2
 _COUNTS: Final = ("sent", "received", "late", "duplicates", "reordered", "errors")
@@ -75,6 +78,21 @@ class ClickHouseRounds:
             with self._clients.writing() as client:
                 client.raw_insert(RAW, insert_block=data, fmt="Arrow", settings=settings)
         self._clients.settle()
+
+    def held(self, agent: str, batch: RoundBatch) -> NDArray[np.bool_]:
+        """For each round of the batch: does raw hold one of this agent with the same task and time already?"""
+        held = np.zeros(len(batch), bool)
+        # In order of time, so that each statement looks into as few days as can be.
+        order = np.argsort(batch.time, kind="stable")
+        for start in range(0, len(batch), _NAMED_AT_ONCE):
+            rows = order[start : start + _NAMED_AT_ONCE]
+            tasks, times = batch.task[rows].tolist(), batch.time[rows].tolist()
+            values = {"agent": agent, "tasks": tasks, "times": times, "first": times[0], "last": times[-1]}
+            table = self._ask("held", RAW, values)
+            if table.num_rows:
+                found = set(zip(table["task"].to_pylist(), table["at"].to_pylist(), strict=True))
+                held[rows] = [name in found for name in zip(tasks, times, strict=True)]
+        return held
 
     def series(self, questions: Sequence[SeriesQuestion]) -> list[Series]:
         """The answers, in the order asked. No rounds in the range gives an empty Series, not an error."""

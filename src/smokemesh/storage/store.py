@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from smokemesh.model.rounds import RoundBatch
 from smokemesh.model.series import Latest, Series, SeriesQuestion
 
@@ -29,6 +32,9 @@ class RoundStore(Protocol):
 
     def insert(self, agent: str, batch: RoundBatch, token: str) -> None:
         """Keep the rounds, in raw and in every rollup. The same token again adds nothing, also after a crash between."""
+
+    def held(self, agent: str, batch: RoundBatch) -> NDArray[np.bool_]:
+        """For each round of the batch: does raw hold one of this agent with the same task and time already?"""
 
     def series(self, questions: Sequence[SeriesQuestion]) -> list[Series]:
         """The answers, in the order asked. No rounds in the range gives an empty Series, not an error."""

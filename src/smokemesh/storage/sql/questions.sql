@@ -102,6 +102,15 @@ WHERE task = {task:UInt64} AND agent = {agent:String}
 ORDER BY r.time
 LIMIT {points:UInt64}
 
+-- name: held
+-- `tasks` and `times` name the rounds, one of each; the bounds alone tell the database which parts to open.
+SELECT DISTINCT r.task AS task, toUnixTimestamp64Nano(r.time) AS at
+FROM $table AS r
+WHERE r.task IN {tasks:Array(UInt64)} AND r.agent = {agent:String}
+    AND r.time >= fromUnixTimestamp64Nano({first:Int64}) AND r.time <= fromUnixTimestamp64Nano({last:Int64})
+    AND (task, at) IN
+    (SELECT pair.1, pair.2 FROM (SELECT arrayJoin(arrayZip({tasks:Array(UInt64)}, {times:Array(Int64)})) AS pair))
+
 -- name: usage_raw
 SELECT
     toUInt32(0) AS bin,
