@@ -5,7 +5,12 @@ import shutil
 import sys
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+# In CI the same examples each time, so that a red run is red again; elsewhere new ones. No deadline: machines are shared.
+hypothesis.settings.register_profile("ci", derandomize=True, deadline=None)
+hypothesis.settings.register_profile("here", deadline=None)
 
 #: Programs the marked tests call.
 BROWSER = "chromium"
@@ -14,6 +19,7 @@ CI = os.environ.get("CI") == "true"
 
 def pytest_configure(config: pytest.Config) -> None:
     """`benchmarks` is a package beside `src`; tests share its peers."""
+    hypothesis.settings.load_profile("ci" if CI else "here")
     root = str(Path(__file__).parent.parent)
     if root not in sys.path:
         sys.path.insert(0, root)
