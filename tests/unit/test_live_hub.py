@@ -3,6 +3,7 @@
 import asyncio
 import math
 import threading
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -54,7 +55,7 @@ def test_the_median_is_of_the_answered_pings_and_unknown_without() -> None:
 
 def test_publishing_from_other_threads_reaches_the_loop() -> None:
     async def scene() -> None:
-        hub = Hub()
+        hub = Hub(0)
         with hub.subscribe({1}) as reader:
             threads = [threading.Thread(target=hub.publish, args=("a", batch(1))) for _ in range(20)]
             for thread in threads:
@@ -69,7 +70,7 @@ def test_publishing_from_other_threads_reaches_the_loop() -> None:
 
 def test_a_slow_reader_loses_the_oldest_and_is_told() -> None:
     async def scene() -> None:
-        hub = Hub()
+        hub = Hub(0)
         with hub.subscribe({1}) as reader:
             for _ in range(live.MOST_WAITING + 10):
                 hub.publish("a", batch(1))
@@ -86,7 +87,7 @@ def test_a_slow_reader_loses_the_oldest_and_is_told() -> None:
 
 def test_a_returning_reader_is_filled_in() -> None:
     async def scene() -> None:
-        hub = Hub()
+        hub = Hub(0)
         for _ in range(5):
             hub.publish("a", batch(1))
         with hub.subscribe({1}, after=3) as reader:
@@ -100,13 +101,62 @@ def test_a_returning_reader_is_filled_in() -> None:
 @pytest.mark.parametrize("after", [99, 0])
 def test_what_is_not_remembered_is_a_gap(after: int) -> None:
     async def scene() -> None:
-        hub = Hub()
+        hub = Hub(0)
         for _ in range(live.MOST_BATCHES + 5):
             hub.publish("a", batch(1))
         with hub.subscribe({1}, after=after if after == 0 else 10**6) as reader:
             assert await reader.next(1) == Gap(live.MOST_BATCHES + 5)
 
     asyncio.run(scene())
+
+
+def test_after_a_restart_of_the_master_a_returning_reader_knows_that_it_missed_some() -> None:
+    async def scene() -> None:
+        before = Hub()
+        for _ in range(5):
+            before.publish("a", batch(1))
+        with before.subscribe({1}, after=0) as reader:
+            seen = await reader.next(1)
+        restarted = Hub()
+        for _ in range(20):
+            restarted.publish("a", batch(1))
+        assert isinstance(seen, Gap)
+        with restarted.subscribe({1}, after=seen.number) as reader:
+            assert isinstance(await reader.next(1), Gap)
+
+    asyncio.run(scene())
+
+
+def test_events_come_in_the_order_of_their_numbers() -> None:
+    async def scene() -> None:
+        hub = Hub(0)
+        for _ in range(100):
+            hub.publish("a", batch(1))
+        threads = [threading.Thread(target=lambda: [hub.publish("a", batch(1)) for _ in range(25)]) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        with hub.subscribe({1}, after=0) as reader:
+            numbers: list[int] = []
+            while not numbers or numbers[-1] < 200:
+                event = await reader.next(5)
+                assert event is not None
+                numbers.append(event.number)
+        for thread in threads:
+            thread.join()
+        assert numbers == list(range(1, 201))
+
+    asyncio.run(scene())
+
+
+def test_the_medians_of_many_rounds_are_numpys() -> None:
+    rng = np.random.default_rng(3)
+    sent = rng.integers(0, 7, 60)
+    rtts = np.where(rng.random(int(sent.sum())) < 0.4, np.nan, rng.random(int(sent.sum()))).astype("f4")
+    rounds = RoundBatch.from_columns(60, {"sent": sent, "rtts": rtts})
+    pieces = (rtts[a:b] for a, b in pairwise(rounds.offsets.tolist()))
+    answered = [piece[~np.isnan(piece)] for piece in pieces]
+    expected = [float(np.median(one)) if len(one) else math.nan for one in answered]
+    assert live._Batch(1, "a", rounds).medians == pytest.approx(expected, nan_ok=True)
 
 
 def test_closing_ends_every_reader() -> None:

@@ -1,16 +1,18 @@
 """The hub between ingest and open pages: each stored round is told to those who watch its task.
 
 Ingest calls `publish` from any thread and never waits: a reader that does not keep up loses old events and is
-told so (`Gap`), which makes its page ask the API again. Events carry numbers that grow, so a browser
-that lost its connection is filled in from the last few minutes.
+told so (`Gap`), which makes its page ask the API again. Events carry numbers that grow, also over a restart of the
+master, so a browser that lost its connection is filled in from the last few minutes or told that it missed some.
 """
 
 import asyncio
 import threading
+import time
 from collections import deque
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -42,11 +44,16 @@ class Gap:
     number: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Batch:
     number: int
     agent: str
     rounds: RoundBatch
+
+    @cached_property
+    def medians(self) -> NDArray[np.float64]:
+        """The median of each round, for all readers; a batch that nobody watches never needs them."""
+        return _medians(self.rounds)
 
 
 class Subscription:
@@ -62,7 +69,7 @@ class Subscription:
 
     def matching(self, batch: _Batch) -> Fresh | None:
         """What of the batch this reader watches."""
-        wanted = _rows(batch.rounds, self._tasks)
+        wanted = _rows(batch, self._tasks)
         return Fresh(batch.number, batch.agent, wanted) if wanted else None
 
     def offer(self, event: Fresh | Gap) -> None:
@@ -109,9 +116,10 @@ class Subscription:
 class Hub:
     """Tells stored rounds to subscribed readers."""
 
-    def __init__(self) -> None:
+    def __init__(self, first: int | None = None) -> None:
+        """Events are numbered past `first`: the time in microseconds, so that no number of an earlier run comes again."""
         self._lock = threading.Lock()
-        self._number = 0
+        self._number = time.time_ns() // 1000 if first is None else first
         self._remembered: deque[_Batch] = deque()
         self._held = 0
         self._subscriptions: set[Subscription] = set()
@@ -125,11 +133,12 @@ class Hub:
             self._number += 1
             entry = _Batch(self._number, agent, batch)
             self._remember(entry)
-            readers = list(self._subscriptions)
-        for reader in readers:
-            event = reader.matching(entry)
-            if event is not None:
-                reader.offer(event)
+            # Inside the lock, so that each reader gets events in the order of their numbers: with one taken before
+            # a smaller one, a lost connection would be filled in from too late.
+            for reader in self._subscriptions:
+                event = reader.matching(entry)
+                if event is not None:
+                    reader.offer(event)
 
     @contextmanager
     def subscribe(self, tasks: Collection[int] | None, after: int | None = None) -> Iterator[Subscription]:
@@ -139,14 +148,13 @@ class Hub:
         """
         subscription = Subscription(tasks, asyncio.get_running_loop())
         with self._lock:
-            missed = self._since(after)
+            for event in self._since(after):
+                told = subscription.matching(event) if isinstance(event, _Batch) else event
+                if told is not None:
+                    subscription.offer(told)
             self._subscriptions.add(subscription)
             if self._closed:
                 subscription.end()
-        for event in missed:
-            told = subscription.matching(event) if isinstance(event, _Batch) else event
-            if told is not None:
-                subscription.offer(told)
         try:
             yield subscription
         finally:
@@ -182,15 +190,24 @@ class Hub:
         return [entry for entry in self._remembered if entry.number > after]
 
 
-def _rows(batch: RoundBatch, tasks: NDArray[np.uint64] | None) -> tuple[tuple[int, int, int, int, float], ...]:
-    chosen = np.arange(len(batch)) if tasks is None else np.flatnonzero(np.isin(batch.task, tasks))
-    return tuple(
-        (int(batch.task[i]), int(batch.time[i]), int(batch.sent[i]), int(batch.received[i]), _median(batch, i))
-        for i in chosen.tolist()
-    )
+def _rows(batch: _Batch, tasks: NDArray[np.uint64] | None) -> tuple[tuple[int, int, int, int, float], ...]:
+    rounds = batch.rounds
+    chosen = np.arange(len(rounds)) if tasks is None else np.flatnonzero(np.isin(rounds.task, tasks))
+    if not len(chosen):
+        return ()
+    columns = (rounds.task, rounds.time, rounds.sent, rounds.received, batch.medians)
+    return tuple(zip(*(column[chosen].tolist() for column in columns), strict=True))
 
 
-def _median(batch: RoundBatch, i: int) -> float:
-    rtts = batch.rtts[batch.offsets[i] : batch.offsets[i + 1]]
-    answered = rtts[~np.isnan(rtts)]
-    return float(np.median(answered)) if len(answered) else float("nan")
+def _medians(batch: RoundBatch) -> NDArray[np.float64]:
+    """The median of the answered pings of each round, NaN without any; all rounds are sorted at once."""
+    row = np.repeat(np.arange(len(batch)), np.diff(batch.offsets))
+    answered = ~np.isnan(batch.rtts)
+    row, rtts = row[answered], batch.rtts[answered].astype(np.float64)
+    rtts = rtts[np.lexsort((rtts, row))]
+    count = np.bincount(row, minlength=len(batch))
+    first = np.cumsum(count) - count
+    result = np.full(len(batch), np.nan)
+    some, middle = count > 0, first + (count - 1) // 2
+    result[some] = (rtts[middle[some]] + rtts[(first + count // 2)[some]]) / 2
+    return result
