@@ -431,6 +431,31 @@ def test_a_step_of_the_wall_clock_makes_no_spike(here: Site, monkeypatch: pytest
     assert (batch.sent >= 38).all()
 
 
+def test_a_sleep_of_the_host_is_not_the_networks_loss(here: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Answers that came in the sleep are gone, and the wall clock is 30 s ahead of the monotonic one after it."""
+    begin = time.monotonic_ns() + 300_000_000
+    end = begin + 100_000_000
+    real = packetio.stamps
+
+    def clocks() -> tuple[int, int, int]:
+        before, wall, after = read_clocks()
+        return before, wall + (30_000_000_000 if before >= end else 0), after
+
+    def stamps(arena: packetio.Arena, count: int) -> Any:
+        times, dropped = real(arena, count)
+        mono = times - (time.time_ns() - time.monotonic_ns())
+        asleep = (mono >= begin) & (mono < end)
+        arena.lengths[:count][asleep] = 0  # nobody was there to hear them
+        return times + np.where(mono >= end, 30_000_000_000, 0), dropped
+
+    monkeypatch.setattr(packetio, "stamps", stamps)
+    batch = measure(["127.0.0.1"] * 20, probe(pings=40, interval=0.02), transmit_stamps=False, clocks=clocks)
+    assert (batch.flags & Flag.CLOCK_STEPPED).all()
+    assert (batch.received == batch.sent).all()
+    assert (batch.sent < 40).all()
+    assert (batch.sent >= 25).all()
+
+
 def test_forged_answers_change_nothing(here: Site) -> None:
     """Somebody answers every ping first, with a guessed cookie: counted as strays or damage, never as an answer."""
     with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP) as forger:

@@ -88,8 +88,11 @@ def one_round(**more: object) -> RoundBatch:
         ({"late": [2]}, "late of round 0 is 2, which is more than received"),
         ({"errors": [2]}, "errors of round 0 is 2, which and received are more than sent"),
         ({"time": [0]}, "time of round 0 is 0, which is not a time"),
-        ({"step": [0]}, "step of round 0 is 0.0, which is not a duration"),
-        ({"step": [np.inf]}, "step of round 0 is inf, which is not a duration"),
+        ({"step": [0]}, "step of round 0 is 0.0, which is not 0.01 s to 366 days"),
+        ({"step": [0.0078125]}, "step of round 0 is 0.0078125, which is not 0.01 s to 366 days"),
+        ({"step": [2.0**25]}, "step of round 0 is 33554432.0, which is not 0.01 s to 366 days"),
+        ({"step": [np.inf]}, "step of round 0 is inf, which is not 0.01 s to 366 days"),
+        ({"step": [np.nan]}, "step of round 0 is nan, which is not 0.01 s to 366 days"),
         ({"rtts": [-1.0, np.nan]}, "an RTT is -1.0 seconds"),
         ({"rtts": [np.inf, np.nan]}, "an RTT is inf seconds"),
     ],
@@ -121,6 +124,19 @@ def test_bounds() -> None:
         columns.unpack(packed(-1, {}))
     with pytest.raises(WireError, match="column task has 3 bytes, expected 1 values of <u8"):
         columns.unpack(packed(1, {"task": b"abc"}))
+
+
+def test_the_shortest_step_a_probe_can_have_is_one() -> None:
+    assert columns.unpack(columns.pack(one_round(step=[columns.LEAST_STEP]))).step[0] == np.float32(0.01)
+
+
+def test_pings_that_were_not_sent_along_take_no_memory() -> None:
+    """A few kilobytes that announce a million rounds of 65,535 pings: no room is made for 260 GB of "lost"."""
+    sent = np.full(columns.MOST_ROUNDS, 65535, "<u2").tobytes()
+    bomb = packed(columns.MOST_ROUNDS, {"sent": sent})
+    assert len(bomb) < 10_000
+    with pytest.raises(WireError, match="65535000000 pings, at most 67108864 are accepted"):
+        columns.unpack(bomb)
 
 
 def test_a_bomb_is_refused_by_its_announced_size() -> None:

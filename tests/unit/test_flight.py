@@ -169,6 +169,39 @@ def test_an_answer_at_an_unknown_time_takes_its_ping_out_of_the_round() -> None:
     assert batch.flags[0] == Flag.CLOCK_STEPPED
 
 
+def test_what_was_under_way_while_the_host_slept_counts_only_if_answered() -> None:
+    """Pings at 10, 11, 12, 13 s; the clocks were last read in agreement at 11.1 s, and no longer at 12.1 s."""
+    course = Course(pings=4)
+    course.send(12)
+    course.answer((1, 0.05))
+    course.flight.doubt(11_100_000_000)
+    batch = course.end()
+    assert (batch.sent[0], batch.received[0]) == (3, 1), "the first was lost before, the third is in doubt"
+    assert batch.rtts.tolist() == pytest.approx([np.nan, 0.05, np.nan], nan_ok=True)
+    assert batch.flags[0] == Flag.CLOCK_STEPPED
+    course.flight.add(columns(1, 4, at=1e6))
+    assert course.end().sent.tolist() == [4], "the rows of pings are used again without their past"
+
+
+def test_pings_in_doubt_still_count_when_they_are_answered_or_failed() -> None:
+    course = Course(pings=3)
+    course.send(12)
+    course.flight.doubt(10_000_000_000)
+    course.answer((2, 0.05))
+    course.flight.failed(course.pings(1), np.array([66_000]))
+    batch = course.end()
+    assert (batch.sent[0], batch.received[0], batch.errors[0]) == (2, 1, 1)
+
+
+def test_more_answers_than_can_be_counted_are_not_few() -> None:
+    course = Course(pings=1)
+    course.send(10)
+    course.answer(*[(0, 0.01)] * 65_537)
+    course.flight.corrupted(np.repeat(course.pings(0), 70_000))
+    batch = course.end()
+    assert (batch.duplicates[0], batch.corrupted[0]) == (65_535, 65_535)
+
+
 def test_no_rtt_is_negative_or_zero() -> None:
     course = Course(pings=1)
     course.send(10)

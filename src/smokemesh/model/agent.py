@@ -61,3 +61,5 @@ class Health:
     last_error: str = ""
     #: How ICMP sockets were opened: "icmp4=raw icmp6=dgram".
     engines: str = ""
+    #: Records of the spool that could not be read back, since it was made.
+    spool_damaged: int = 0

@@ -34,7 +34,8 @@ class StepGuard:
         self._checked, self._offset, self._doubt = self._measure()
         #: The difference before a step, while stamps from before it may still be read.
         self._before: int | None = None
-        self._since = self._checked
+        #: Monotonic time of the last reading before that step.
+        self.since = self._checked
         self.steps = 0
 
     def check(self) -> bool:
@@ -43,7 +44,7 @@ class StepGuard:
         stepped = abs(offset - self._offset) > _NOISE + noise + self._doubt
         if stepped:
             if self._before is None:
-                self._before, self._since = self._offset, self._checked
+                self._before, self.since = self._offset, self._checked
             self.steps += 1
         if stepped or noise < self._doubt:
             self._offset, self._doubt = offset, noise
@@ -64,7 +65,7 @@ class StepGuard:
         return np.where(fits, times, earlier), (stamps > 0) & (fits ^ fits_before)
 
     def _possible(self, times: Ints) -> NDArray[np.bool_]:
-        return (times >= self._since - _SLACK) & (times <= self._checked + _SLACK)
+        return (times >= self.since - _SLACK) & (times <= self._checked + _SLACK)
 
     def _measure(self) -> tuple[int, int, int]:
         """Now, the difference, and its uncertainty; of a few tries the one least disturbed."""

@@ -113,13 +113,15 @@ class Pings(_Columns):
     """One row per ping; those of a round stand side by side."""
 
     kinds: ClassVar[dict[str, Any]] = {
-        "round": "i4", "state": "u1", "exact": "?", "sent": "i8", "number": "i8", "key": "i8", "rtt": "f4", "scratch": "i4",
+        "round": "i4", "state": "u1", "exact": "?", "doubtful": "?", "sent": "i8", "number": "i8", "key": "i8", "rtt": "f4", "scratch": "i4",
     }  # fmt: skip
     round: NDArray[np.int32]
     state: NDArray[np.uint8]
     #: When it was sent, monotonic nanoseconds; `exact` when the kernel said so.
     sent: Rows
     exact: Mask
+    #: Under way while the host slept or its clock was set: left out unless it is answered.
+    doubtful: Mask
     #: Number of the ping in its payload.
     number: Rows
     #: Channel, identifier and sequence number as one; -1 when not in flight.
@@ -179,7 +181,7 @@ class Flight:
         self.rounds.base[rows] = base
         p, at = self.pings, base[:, np.newaxis] + np.arange(pings)
         p.round[at] = rows[:, np.newaxis]
-        p.state[at], p.key[at], p.rtt[at] = WAITING, -1, np.nan
+        p.state[at], p.key[at], p.rtt[at], p.doubtful[at] = WAITING, -1, np.nan, False
 
     def due(self, now: float) -> tuple[Rows, Rows]:
         """Rounds whose next ping is due, the longest overdue first, and rounds that are over."""
@@ -337,6 +339,18 @@ class Flight:
             rows = rows[where[r.profile[rows]]]
         r.flags[rows] |= np.uint32(flag)
 
+    def doubt(self, since: int) -> None:
+        """The wall clock moved against the monotonic one some time after `since`, monotonic nanoseconds.
+
+        A suspended host looks like that too: it hears no answers, and the monotonic clock stands still. A ping that
+        could have been answered meanwhile and never is says nothing of the network.
+        """
+        self.flag(Flag.CLOCK_STEPPED)
+        p = self.pings
+        pings = np.flatnonzero((p.state[: p.high] == SENT) & (p.key[: p.high] >= 0))
+        patience = self.rounds.patience[p.round[pings]] * 1e9
+        p.doubtful[pings[p.sent[pings] + patience >= since]] = True
+
     def finish(self, rows: Rows) -> None:
         """These rounds are over."""
         if not len(rows):
@@ -346,7 +360,12 @@ class Flight:
         unanswered = r.pings[rows] - r.settled[rows]
         self.pending -= int(unanswered.sum())
         for pings, mine in groups(r.pings[rows]):
-            p.key[r.base[rows[mine], np.newaxis] + np.arange(pings)] = -1
+            at = r.base[rows[mine], np.newaxis] + np.arange(pings)
+            p.key[at] = -1
+            if (r.flags[rows[mine]] & Flag.CLOCK_STEPPED).any():
+                doubtful = p.doubtful[at] & (p.state[at] == SENT)
+                p.state[at[doubtful]] = LEFT_OUT
+                r.left_out[rows[mine]] += doubtful.sum(axis=1, dtype=np.int32)
         self._finished.append(rows)
         self.busy -= len(rows)
 
@@ -362,6 +381,8 @@ class Flight:
         at = np.repeat(r.base[rows] - offsets[:-1], counts) + np.arange(offsets[-1])
         columns: dict[str, Any] = {name: getattr(r, name)[rows] for name in COLUMNS if name in r.kinds}
         columns |= {"sent": r.pings[rows] - r.left_out[rows], "received": r.answered[rows], "address": r.address[rows]}
+        # As wide as they travel: a host may be answered more often than can be counted there.
+        columns |= {name: np.minimum(getattr(r, name)[rows], 0xFFFF) for name in ("duplicates", "corrupted")}
         columns["rtts"] = p.rtt[at][p.state[at] != LEFT_OUT]
         batch = RoundBatch.from_columns(len(rows), columns)
         self._free(rows)

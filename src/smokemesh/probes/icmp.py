@@ -49,6 +49,8 @@ _LEAST_WIDTH: Final = 256
 #: Linux switches receive stamps on a little after the first socket asked for them (net_enable_timestamp); until then
 #: a packet is stamped when it is read.
 _STAMPS_BEGIN: Final = 0.005
+#: Seconds: pings that follow each other closely make the engine send more often, but no more often than this.
+_LEAST_TICK: Final = 0.001
 #: The kernel is short of memory or its queue is full: the packet is tried again after this many seconds.
 _RETRY: Final = 0.001
 _BUSY: Final = (errno.EAGAIN, errno.ENOBUFS, errno.ENOMEM, errno.EINTR)
@@ -90,7 +92,7 @@ class IcmpEngine:
         socket: str = "auto",
         grace: float = 0.25,
         transmit_stamps: bool = True,
-        tick: float = 0.01,
+        tick: float = 0.025,
         lull: float = 0.05,
         watcher: Watcher | None = None,
         clocks: Callable[[], tuple[int, int, int]] = read_clocks,
@@ -98,7 +100,8 @@ class IcmpEngine:
         """`socket` is "dgram", "raw" or "auto" (the first of them this user may open).
 
         A fully answered round still waits `grace` seconds for duplicates. A busy engine sends at most every `tick`
-        seconds and reads at most every `lull` seconds, unless buffers fill: kernel stamps make reading late harmless.
+        seconds (or half the least spacing asked for, if that is less) and reads at most every `lull` seconds, unless
+        buffers fill: each time it wakes costs more than the pings it sends, and kernel stamps make reading late harmless.
         With `transmit_stamps` the kernel tells when packets really left.
         `watcher` is told of every ping at once.
         """
@@ -202,6 +205,8 @@ class IcmpEngine:
 
     def _new_kind(self, probe: Probe, key: tuple[int, bool]) -> int:
         profile = self._profile(probe, 6 if key[1] else 4)
+        if probe.pings > 1:
+            self._tick = min(self._tick, max(probe.spacing / 2, _LEAST_TICK))
         self._kinds.append((profile, probe.step, probe.spacing, probe.timeout, probe.patience, probe.pings))
         self._by_probe[key] = probe, len(self._kinds) - 1
         return len(self._kinds) - 1
@@ -529,7 +534,7 @@ class IcmpEngine:
 
     def _check_clock(self) -> None:
         if self._guard.check():
-            self._flight.flag(Flag.CLOCK_STEPPED)
+            self._flight.doubt(self._guard.since)
 
     def _note_drops(self, channel: Channel, counter: int) -> None:
         """The kernel's drop counter, 32 bits: what was added since the last look hit all rounds under way there."""

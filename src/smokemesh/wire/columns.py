@@ -17,6 +17,9 @@ from smokemesh.model.rounds import COLUMNS, RoundBatch
 #: The most rounds and RTT bytes accepted in one batch: a bound on memory, whatever the sender says.
 MOST_ROUNDS: Final = 1_000_000
 MOST_BYTES: Final = 256 * 2**20
+#: Seconds: no probe is stepped shorter or longer. A store reckons with steps, and divides by them.
+LEAST_STEP: Final = 0.01
+MOST_STEP: Final = 366 * 86400.0
 
 
 class _Packed(msgspec.Struct, frozen=True):
@@ -49,7 +52,10 @@ def unpack(data: bytes) -> RoundBatch:
         raise WireError(f"round batch: {packed.n} rounds, at most {MOST_ROUNDS} are accepted")
     columns = {name: _column(packed, name, kind, packed.n) for name, kind in COLUMNS.items()}
     columns["address"] = _column(packed, "address", "u1", 16 * packed.n)
-    columns["rtts"] = _column(packed, "rtts", "<f4", int(columns["sent"].sum(dtype="i8")))
+    pings = int(columns["sent"].sum(dtype="i8"))
+    if 4 * pings > MOST_BYTES:
+        raise WireError(f"round batch: {pings} pings, at most {MOST_BYTES // 4} are accepted")
+    columns["rtts"] = _column(packed, "rtts", "<f4", pings)
     batch = RoundBatch.from_columns(packed.n, columns)
     _verify(batch)
     return batch
@@ -74,7 +80,7 @@ def _verify(batch: RoundBatch) -> None:
         ("late", batch.late <= batch.received, "is more than received"),
         ("errors", batch.errors.astype("u4") + batch.received <= batch.sent, "and received are more than sent"),
         ("time", batch.time > 0, "is not a time"),
-        ("step", (batch.step > 0) & np.isfinite(batch.step), "is not a duration"),
+        ("step", (batch.step >= np.float32(LEAST_STEP)) & (batch.step <= MOST_STEP), "is not 0.01 s to 366 days"),
     )
     for name, good, what in checks:
         if not good.all():
