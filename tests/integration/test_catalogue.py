@@ -70,6 +70,12 @@ def test_a_number_that_means_another_target_is_refused_and_nothing_changes(catal
         catalogue.task(4)
 
 
+def test_a_task_keeps_its_number_when_its_probe_is_set_anew(catalogue: Catalogue) -> None:
+    for now, probe in enumerate(("ping", "ping#step=10s", "ping#step=20s", "ping"), 1):
+        catalogue.remember_tasks([task("/a", probe)], now)
+    assert catalogue.task(task("/a").id) == KnownTask(task("/a").id, "/a", "ping", 1, 4)
+
+
 def test_two_tasks_of_one_assignment_with_one_number_are_refused(catalogue: Catalogue) -> None:
     with pytest.raises(Conflict, match="task 5: /b with ping has the number of /a with ping"):
         catalogue.remember_tasks([task("/a", number=5), task("/b", number=5)], 1)

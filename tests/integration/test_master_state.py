@@ -8,12 +8,14 @@ import pytest
 
 from smokemesh.errors import HostError
 from smokemesh.master.gauges import gauges
+from smokemesh.master.metrics import Label
 from smokemesh.master.premises import data_directory, listen, url_of
 from smokemesh.master.state import Master, open_master
 from smokemesh.model.agent import Agent, Health
 from smokemesh.model.assignment import task_id
 from smokemesh.model.probe import Probe
 from smokemesh.model.target import Node, Target
+from smokemesh.settings.master import load_master
 from smokemesh.settings.shape import MasterSettings
 
 TARGET = Target(path="/x", host="192.0.2.1", probe="ping", agents=("a",))
@@ -48,6 +50,25 @@ def test_agents_and_tasks_are_remembered(tmp_path: Path) -> None:
         assert up["smokemesh_agent_spool_rounds"] == 7
     finally:
         again.close()
+
+
+def test_a_step_of_one_target_can_be_changed(tmp_path: Path) -> None:
+    steps = iter(("10s", "20s", "30s", "40s", "50s", "60s"))
+
+    def load() -> MasterSettings:
+        text = f"agents: {{a: {{}}}}\ntargets: {{x: {{host: 192.0.2.1, agents: [a], step: {next(steps)}}}}}\n"
+        return load_master("smokemesh.yaml", lambda _: text)
+
+    for _ in range(2):
+        master = open_master(load(), str(tmp_path), load)
+        try:
+            [number] = master.labels()
+            for _ in range(2):
+                asyncio.run(master.reload())
+                assert list(master.labels().values()) == [Label("/x", "ping")]
+                assert list(master.labels()) == [number]
+        finally:
+            master.close()
 
 
 def test_a_data_directory_serves_one_master(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from smokemesh.errors import NotFound, WireError
 from smokemesh.master.metrics import Label
-from smokemesh.model.assignment import Task, task_id
+from smokemesh.model.assignment import Task, probe_name, task_id
 from smokemesh.model.rounds import COLUMNS, RoundBatch
 from smokemesh.storage.catalogue import Catalogue
 from smokemesh.storage.store import RoundStore
@@ -208,7 +208,7 @@ class Judge:
             if of is not None:
                 found.append(Task(id=number, target=of.target, host=address, probe=of.probe))
         self._catalogue.remember_tasks(found, now)
-        self.variants |= {task.id: Label(task.target, task.probe, task.host) for task in found}
+        self.variants |= {task.id: Label(task.target, probe_name(task.probe), task.host) for task in found}
         return {task.id for task in found}
 
     def _was_assigned(self, number: int) -> bool:

@@ -22,7 +22,7 @@ from smokemesh.master.metrics import Label, Metrics
 from smokemesh.master.quiet import Quiet
 from smokemesh.master.registry import Registry, Sighting, default_secret_file, read_secrets
 from smokemesh.model.agent import Health
-from smokemesh.model.assignment import Assignment
+from smokemesh.model.assignment import Assignment, probe_name
 from smokemesh.settings.shape import MasterSettings
 from smokemesh.storage.catalogue import Catalogue, open_catalogue
 from smokemesh.storage.rounds import open_rounds
@@ -173,7 +173,7 @@ class Master:
     def labels(self) -> dict[int, Label]:
         """What the numbers of tasks mean."""
         found = {
-            task.id: Label(task.target, task.probe)
+            task.id: Label(task.target, probe_name(task.probe))
             for assignment in self.assignments.all().values()
             for task in assignment.tasks
         }

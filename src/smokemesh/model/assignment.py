@@ -14,8 +14,13 @@ def task_id(target: str, probe: str, variant: str = "") -> int:
     What stands past `#` in the probe's name (`ping#step=10s`: set anew for some targets) does not count, so that a
     target keeps its history when its step or its number of pings changes.
     """
-    digest = blake2b(f"{target}\0{probe.partition('#')[0]}\0{variant}".encode(), digest_size=8)
+    digest = blake2b(f"{target}\0{probe_name(probe)}\0{variant}".encode(), digest_size=8)
     return int.from_bytes(digest.digest(), "little")
+
+
+def probe_name(probe: str) -> str:
+    """The name people gave the probe: without what is set anew for one target, past `#`."""
+    return probe.partition("#")[0]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,7 +21,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from smokemesh.errors import ConfigError, Conflict, NotFound, StoreError
 from smokemesh.model.agent import Health
-from smokemesh.model.assignment import Task
+from smokemesh.model.assignment import Task, probe_name
 from smokemesh.storage.tables import agents, events, received, tasks
 
 #: How long a writer waits for another one, seconds.
@@ -88,7 +88,10 @@ class Catalogue:
         wanted: dict[int, Task] = {}
         for task in assigned:
             _same(wanted.setdefault(task.id, task), task)
-        rows = [{"id": t.id, "target": t.target, "probe": t.probe, "first": now, "last": now} for t in wanted.values()]
+        rows = [
+            {"id": t.id, "target": t.target, "probe": probe_name(t.probe), "first": now, "last": now}
+            for t in wanted.values()
+        ]
         newest = {"last": case((tasks.c.last < now, now), else_=tasks.c.last)}
         remember = self._insert(tasks).on_conflict_do_update(index_elements=["id"], set_=newest)
         with self._transaction() as connection:
@@ -249,9 +252,10 @@ def _migrate(connection: Connection) -> None:
 
 
 def _same(known: Any, task: Task) -> None:
-    if (known.target, known.probe) != (task.target, task.probe):
+    before, now = probe_name(known.probe), probe_name(task.probe)
+    if (known.target, before) != (task.target, now):
         raise Conflict(
-            f"task {task.id}: {task.target} with {task.probe} has the number of {known.target} with {known.probe}; "
+            f"task {task.id}: {task.target} with {now} has the number of {known.target} with {before}; "
             "rename one of them"
         )
 

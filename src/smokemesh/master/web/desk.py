@@ -9,6 +9,7 @@ from litestar.datastructures import State
 
 from smokemesh.errors import NotFound, UsageError
 from smokemesh.master.web import ranges, status
+from smokemesh.model.assignment import probe_name
 from smokemesh.model.series import Series, SeriesQuestion
 from smokemesh.model.target import Node, Target
 from smokemesh.settings.shape import MasterSettings
@@ -108,7 +109,7 @@ def tasks_of(master: Any, target: Target) -> list[status.Numbered]:
     if target.addresses != "all":
         return [usual]
     labels = master.ingest.variants()
-    known = [task.id for task in master.catalogue.tasks_of(target.path) if task.probe == target.probe]
+    known = [task.id for task in master.catalogue.tasks_of(target.path) if task.probe == probe_name(target.probe)]
     found = [
         status.Numbered(number, labels[number].address if number in labels else f"{number:016x}")
         for number in known
