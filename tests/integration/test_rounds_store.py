@@ -209,12 +209,59 @@ def test_a_bin_is_the_same_whatever_range_is_asked(open_store: Open) -> None:
     for level, width in (("raw", 100 * SECOND), ("5m", 900 * SECOND), ("1h", HOUR)):
         whole = ask(store, MIDNIGHT, MIDNIGHT + 5 * HOUR, points=5 * HOUR // width, level=level)
         begin = MIDNIGHT + HOUR + 17 * MINUTE + 30 * SECOND
-        part = ask(store, begin, begin + HOUR, points=HOUR // width, level=level)
-        inside = np.isin(whole.time, part.time)
-        assert inside.sum() == len(part) > 0
-        np.testing.assert_array_equal(whole.rounds[inside], part.rounds)
-        np.testing.assert_array_equal(whole.bands[inside], part.bands)
-        assert part.time[0] <= begin < part.time[0] + int(part.step * SECOND)
+        part = ask(store, begin, begin + 2 * HOUR, points=2 * HOUR // width, level=level)
+        shared = np.isin(whole.time, part.time)
+        assert shared.sum() == len(part) > 1
+        # The first and the last may be cut by the range; those between are whole.
+        np.testing.assert_array_equal(whole.rounds[shared][1:-1], part.rounds[1:-1])
+        np.testing.assert_array_equal(whole.bands[shared][1:-1], part.bands[1:-1])
+        assert begin - part.time[0] < int(part.step * SECOND)
+
+
+def test_only_what_lies_in_the_range_is_counted(open_store: Open) -> None:
+    store = open_store()
+    store.insert("a", rounds(1440, step=10), "t")
+    begin = MIDNIGHT + HOUR + 3 * SECOND
+    for points in (1000, 20, 7, 1):
+        series = ask(store, begin, begin + 25 * MINUTE, points=points, level="raw")
+        assert (series.rounds.sum(), series.sent.sum()) == (150, 3000)
+    # Rollups cannot be cut finer than their own bins: 0:55 to 1:35, though a point is 15 minutes wide.
+    series = ask(store, begin - 6 * SECOND, begin + 32 * MINUTE, points=3, level="5m")
+    assert (series.step, series.rounds.sum()) == (900.0, 40 * 6)
+    assert series.time.tolist() == [MIDNIGHT + minutes * MINUTE for minutes in (45, 60, 75, 90)]
+
+
+@pytest.mark.parametrize(("step", "expected"), [(60, 900.0), (900, 900.0), (1000, 1800.0), (3600, 3600.0)])
+def test_a_point_lasts_as_long_as_the_rounds_it_is_made_of(open_store: Open, step: int, expected: float) -> None:
+    store = open_store()
+    store.insert("a", rounds(10 * DAY // SECOND // step // 5, step=step, pings=1, begin=MIDNIGHT + 5 * SECOND), "t")
+    series = ask(store, MIDNIGHT - 5 * DAY, MIDNIGHT + 5 * DAY, points=1000)
+    assert (series.level, series.step) == ("5m", expected)
+    assert np.diff(series.time).max() <= series.step * SECOND
+
+
+def test_no_step_makes_a_series_unreadable(open_store: Open) -> None:
+    # What agents send is checked before; a store must be readable whatever it holds.
+    store = open_store()
+    for i, step in enumerate((1e-8, 0.0, -1.0, 1e30, np.inf, np.nan)):
+        batch = rounds(1, begin=MIDNIGHT + i * MINUTE)
+        batch.step[:] = step
+        store.insert("a", batch, f"t{i}")
+    for level in LEVELS:
+        assert ask(store, MIDNIGHT, MIDNIGHT + DAY, points=100, level=level).rounds.sum() == 6
+    assert len(store.latest([7], 0)) == 1
+
+
+def test_jitter_tells_its_weight(open_store: Open) -> None:
+    store, batch = open_store(), rounds(60, loss=0.3)
+    store.insert("a", batch, "t")
+    steps = np.abs(np.diff(batch.matrix(), axis=1))
+    raw = ask(store, MIDNIGHT, MIDNIGHT + HOUR)
+    np.testing.assert_array_equal(raw.pairs, np.count_nonzero(~np.isnan(steps), axis=1))
+    for level in LEVELS:
+        series = ask(store, MIDNIGHT, MIDNIGHT + HOUR, points=7, level=level)
+        assert series.pairs.sum() == raw.pairs.sum()
+        assert np.nansum(series.pairs * series.jitter) == pytest.approx(float(np.nansum(steps)), rel=1e-5)
 
 
 @pytest.mark.parametrize(("level", "width"), [("5m", 5 * MINUTE), ("5m", 15 * MINUTE), ("1h", 3 * HOUR), ("1d", DAY)])
@@ -267,6 +314,25 @@ def test_the_newest_bin_grows_as_rounds_come(open_store: Open) -> None:
                 series = ask(store, MIDNIGHT, MIDNIGHT + 3 * HOUR, level=level)
                 assert series.rounds.sum() == i + 2
                 assert series.received.sum() == batch.received[: i + 2].sum()
+
+
+def test_a_round_from_the_future_hides_none_before_it(open_store: Open) -> None:
+    store, now = open_store(), MIDNIGHT + HOUR
+    store.insert("a", rounds(10, begin=now - 10 * MINUTE), "true")
+    store.insert("a", rounds(1, begin=now + 4 * MINUTE), "ahead")
+    store.insert("a", rounds(1, begin=now + MINUTE, task=8), "a step ahead")
+    store.insert("b", rounds(1, begin=now + 4 * MINUTE), "nothing else")
+    store.insert("c", rounds(1, begin=now - MINUTE), "another")
+    found = {(one.task, one.agent): one for one in store.latest([7, 8], MIDNIGHT, now)}
+    times = {name: (one.time - now) // SECOND for name, one in found.items()}
+    assert times == {(7, "a"): -60, (8, "a"): 60, (7, "c"): -60}
+    plain = open_store().latest([7], MIDNIGHT, now + 4 * MINUTE)
+    assert sorted((one.agent, (one.time - now) // SECOND) for one in plain) == [("a", 240), ("b", 240), ("c", -60)]
+    true = rounds(10, begin=now - 10 * MINUTE)
+    hidden = found[7, "a"]
+    assert (hidden.sent, hidden.received, hidden.address) == (20, true.received[9], "127.0.0.1")
+    assert hidden.median == pytest.approx(float(stats.round_medians(true)[9]))
+    assert hidden.flags == true.flags[9]
 
 
 def test_what_raw_no_longer_holds_comes_from_a_rollup(open_store: Open) -> None:

@@ -33,7 +33,7 @@ def test_plain_tables_remember_tokens_and_drop_by_age() -> None:
     tables = [statement for statement in PLAIN.create() if statement.startswith("CREATE TABLE")]
     assert len(tables) == 3
     for statement in tables:
-        assert "non_replicated_deduplication_window = 10000" in statement
+        assert "non_replicated_deduplication_window = 50000" in statement
         assert "ON CLUSTER" not in statement
         assert "Replicated" not in statement
     assert "TTL toDateTime(time) + toIntervalSecond(86400)" in tables[0]
@@ -46,7 +46,8 @@ def test_a_cluster_gets_replicated_tables_behind_distributed_ones() -> None:
         local = next(s for s in made if s.startswith(f"CREATE TABLE IF NOT EXISTS `{name}_local` ON CLUSTER `main`"))
         place = "'/clickhouse/tables/{shard}/{database}/{table}', '{replica}'"
         assert f"ENGINE = Replicated{engine}({place}" in local
-        assert "replicated_deduplication_window = 10000" in local
+        assert "replicated_deduplication_window = 50000" in local
+        assert "replicated_deduplication_window_seconds = 7200" in local
         assert "non_replicated" not in local
         spread = next(s for s in made if s.startswith(f"CREATE TABLE IF NOT EXISTS `{name}` ON CLUSTER `main`"))
         assert f"AS `{name}_local`" in spread

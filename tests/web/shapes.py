@@ -25,7 +25,7 @@ def series(rtts: list[list[float]], *, agent: str = "a", begin: int = NOW - 600 
         sent=np.full(n, pings, "u8"), received=np.count_nonzero(~np.isnan(values), axis=1).astype("u8"),
         late=zeros, duplicates=zeros, reordered=zeros, errors=zeros, flags=np.zeros(n, "u4"), rounds=np.ones(n, "u4"),
         bands=smoke.bands(values), mean=stats.mean(values), deviation=stats.deviation(values),
-        jitter=stats.jitter(values),
+        jitter=stats.jitter(values), pairs=np.count_nonzero(~np.isnan(np.diff(values, axis=1)), axis=1).astype("u8"),
     )  # fmt: skip
 
 

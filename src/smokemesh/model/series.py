@@ -15,7 +15,10 @@ LEVELS: dict[str, float] = {"raw": 0.0, "5m": 300.0, "1h": 3600.0, "1d": 86400.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeriesQuestion:
-    """Which rounds, and how finely. `begin` and `end` are nanoseconds UTC, `end` excluded."""
+    """Which rounds, and how finely. `begin` and `end` are nanoseconds UTC, `end` excluded.
+
+    Raw rounds are counted exactly in that range; of rollups the bins that touch it are counted whole.
+    """
 
     task: int
     agent: str
@@ -35,9 +38,10 @@ class Series:
     agent: str
     #: The level it was read from, a key of LEVELS.
     level: str
-    #: Seconds one point stands for: the probe's step when no rounds were merged.
+    #: Seconds one point stands for, at most: the probe's step when no rounds were merged, and never less than it.
     step: float
-    #: Begin of each point, nanoseconds UTC, i8[n].
+    #: Begin of each point, nanoseconds UTC, i8[n]. Points lie the same whatever range is asked for, so the first may
+    #: begin before the range; it counts what lies in the range only.
     time: NDArray[np.int64]
     #: Pings sent / answered / late / duplicated / reordered / answered by an error, u8[n].
     sent: NDArray[np.uint64]
@@ -57,6 +61,8 @@ class Series:
     deviation: NDArray[np.float64]
     #: Mean absolute difference of successive RTTs (analysis.stats.jitter), seconds, f8[n].
     jitter: NDArray[np.float64]
+    #: How many differences of successive RTTs `jitter` is the mean of: its weight when points are summed up, u8[n].
+    pairs: NDArray[np.uint64]
 
     @property
     def median(self) -> NDArray[np.float64]:

@@ -1,7 +1,7 @@
 """Which level answers a question, and how wide its points are. Pure: the time now is handed in.
 
 Bins are aligned to 1970-01-01T00:00:00Z and belong to the level, not to the question: whatever range is
-asked for, a bin begins at the same time and holds the same rounds.
+asked for, a bin begins at the same time.
 """
 
 from dataclasses import dataclass
@@ -21,7 +21,8 @@ class Plan:
     """How a question is read. Times in nanoseconds; questions with equal plans are answered by one statement.
 
     At raw, `width` is the least a point shall span, and each task rounds it up to whole steps of its own.
-    In rollups it is the bin, and `begin` and `end` are whole bins.
+    In rollups it is whole bins of the level, and so are `begin` and `end`; not whole widths, which would count much
+    that nobody asked for.
     """
 
     level: str
@@ -46,7 +47,7 @@ def plan(question: SeriesQuestion, retention: Retention, now: int) -> Plan:
         return Plan(level=level, width=least, begin=begin, end=end)
     step = int(LEVELS[level]) * SECOND
     width = -(-least // step) * step
-    return Plan(level=level, width=width, begin=begin - begin % width, end=end + -end % width)
+    return Plan(level=level, width=width, begin=begin - begin % step, end=end + -end % step)
 
 
 def _pick(begin: int, least: int, retention: Retention, now: int) -> str:

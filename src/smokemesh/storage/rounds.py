@@ -48,7 +48,7 @@ _MOST_NAMED: Final = 2000
 _NAMED_AT_ONCE: Final = 1000
 _READERS: Final = 3
 _WRITERS: Final = 2
-_COUNTS: Final = ("sent", "received", "late", "duplicates", "reordered", "errors")
+_COUNTS: Final = ("sent", "received", "late", "duplicates", "reordered", "errors", "pairs")
 
 
 def open_rounds(dsn: str, retention: Retention | None = None, cluster: str = "") -> "ClickHouseRounds":
@@ -105,15 +105,30 @@ class ClickHouseRounds:
                 answers[way, series.task, series.agent] = series
         return [answers[p, q.task, q.agent] for q, p in zip(questions, plans, strict=True)]
 
-    def latest(self, tasks: Sequence[int], since: int) -> list[Latest]:
-        """The newest round of each (task, agent) that has one at or after `since` (nanoseconds UTC)."""
+    def latest(self, tasks: Sequence[int], since: int, now: int | None = None) -> list[Latest]:
+        """The newest round of each (task, agent) that has one at or after `since`, none of a time yet to come."""
         if not tasks:
             return []
+        until = time.time_ns() if now is None else now
         wanted = set(tasks)
         named = list(wanted) if len(wanted) <= _MOST_NAMED else []
-        table = self._ask("latest", LATEST, {"since": since, "tasks": named})
-        columns = [column.to_pylist() for column in table.columns]
-        return [_latest(*row) for row in zip(*columns, strict=True) if row[0] in wanted]
+        newest = _newest(self._ask("latest", LATEST, {"since": since, "tasks": named}))
+        known: list[Latest] = []
+        ahead: list[Latest] = []
+        for one in newest:
+            if one.task in wanted:
+                (ahead if one.time > until + one.step * SECOND else known).append(one)
+        return known + self._before(ahead, since, until)
+
+    def _before(self, ahead: Sequence[Latest], since: int, until: int) -> list[Latest]:
+        """The newest rounds that those dated ahead of the clock hide, looked up in raw."""
+        found: list[Latest] = []
+        pairs = statements("questions")["pairs"].template
+        for start in range(0, len(ahead), _NAMED_AT_ONCE):
+            some = ahead[start : start + _NAMED_AT_ONCE]
+            values = {"tasks": [one.task for one in some], "agents": [one.agent for one in some]}
+            found += _newest(self._ask("latest_until", RAW, values | {"since": since, "until": until}, pairs))
+        return found
 
     def rounds(self, question: SeriesQuestion) -> RoundBatch:
         """The raw rounds of the range in order of time, every RTT, the first `points` of them."""
@@ -253,9 +268,15 @@ def _sketched(part: pa.Table) -> dict[str, np.ndarray]:
     count = np.where(answered, arrows.column(part, "received"), np.nan)
     mean = arrows.column(part, "total") / count
     variance = np.maximum(arrows.column(part, "squares") / count - mean**2, 0.0)
-    pairs = arrows.column(part, "jitter_pairs").astype(np.float64)
+    pairs = arrows.column(part, "pairs").astype(np.float64)
     jitter = np.divide(arrows.column(part, "jitter_total"), pairs, out=np.full(len(pairs), np.nan), where=pairs > 0)
     return {"bands": bands, "mean": mean, "deviation": np.sqrt(variance), "jitter": jitter}
+
+
+def _newest(table: pa.Table) -> list[Latest]:
+    """The rounds in an answer of statement `latest` or `latest_until`."""
+    columns = [column.to_pylist() for column in table.columns]
+    return [_latest(*row) for row in zip(*columns, strict=True)]
 
 
 def _latest(

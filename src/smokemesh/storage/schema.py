@@ -19,9 +19,12 @@ ROLLUPS: Final = "rollups"
 LATEST: Final = "latest"
 #: Rollup level -> its `bin`, seconds.
 BINS: Final = {level: int(step) for level, step in LEVELS.items() if step}
-#: Inserts each table remembers by their tokens. It must reach over the uploads that can be in doubt when a
-#: master dies: one for each agent. Whatever was acknowledged, the catalogue remembers for ever.
-WINDOW: Final = 10_000
+#: Inserts each table remembers by their tokens. It must reach over an hour, as long as an upload in doubt is known
+#: by its token: agents together make about ten uploads a second at most. Whatever was acknowledged, the catalogue
+#: remembers for ever.
+WINDOW: Final = 50_000
+#: Seconds a Replicated table remembers a token at most; others know no such bound.
+_WINDOW_SECONDS: Final = 7200
 
 #: Rows that are read together. A graph wants a few hundred rows of one task out of each part, and sketches are dear
 #: to read: with ClickHouse's 8192 a graph over 400 days takes three times as long.
@@ -99,8 +102,12 @@ class Schema:
         return f"Replicated{kind}({', '.join(filter(None, (place, argument)))})"
 
     def _settings(self, table: str) -> str:
-        window = "replicated_deduplication_window" if self.cluster else "non_replicated_deduplication_window"
-        settings = {window: WINDOW, "materialize_ttl_recalculate_only": 1, "index_granularity": _GRANULE[table]}
+        settings = {"materialize_ttl_recalculate_only": 1, "index_granularity": _GRANULE[table]}
+        if self.cluster:
+            settings["replicated_deduplication_window"] = WINDOW
+            settings["replicated_deduplication_window_seconds"] = _WINDOW_SECONDS
+        else:
+            settings["non_replicated_deduplication_window"] = WINDOW
         if table == RAW:
             # A day is dropped whole when its last row is old enough; nothing is rewritten for it.
             settings["ttl_only_drop_parts"] = 1

@@ -39,8 +39,12 @@ class RoundStore(Protocol):
     def series(self, questions: Sequence[SeriesQuestion]) -> list[Series]:
         """The answers, in the order asked. No rounds in the range gives an empty Series, not an error."""
 
-    def latest(self, tasks: Sequence[int], since: int) -> list[Latest]:
-        """The newest round of each (task, agent) that has one at or after `since` (nanoseconds UTC)."""
+    def latest(self, tasks: Sequence[int], since: int, now: int | None = None) -> list[Latest]:
+        """The newest round of each (task, agent) that has one at or after `since` (nanoseconds UTC).
+
+        A round that begins more than a step after `now` (the clock, when not given) hides no other: some clock is
+        wrong, and the newest round before it is told.
+        """
 
     def rounds(self, question: SeriesQuestion) -> RoundBatch:
         """The raw rounds of the range in order of time, every RTT, at most `points` of them."""

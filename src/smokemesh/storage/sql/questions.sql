@@ -7,10 +7,11 @@ AND (r.task, r.agent) IN
 
 -- name: series_raw
 -- Bins are whole multiples of the round's own step, so each holds the same number of rounds; a step that is
--- wide enough already is not merged, and the point is the round. A bin that touches the range is counted whole.
--- The deviation of nothing would be inf.
+-- wide enough already is not merged, and the point is the round. Bins lie the same whatever the range is, and only
+-- rounds in the range are counted. No step, however strange, is taken for less than a microsecond or more than
+-- 366 days. The deviation of nothing would be inf.
 WITH
-    toInt64(round(r.step * 1000000)) * 1000 AS step_ns,
+    greatest(toInt64(round(least(r.step, 31622400) * 1000000)) * 1000, 1000) AS step_ns,
     if(step_ns >= {width:Int64}, 0, intDiv({width:Int64} + step_ns - 1, step_ns) * step_ns) AS bin,
     toUnixTimestamp64Nano(r.time) AS begun,
     arrayFilter(x -> NOT isNaN(x), r.rtts) AS answered,
@@ -34,23 +35,22 @@ SELECT
     quantilesExactInclusiveArray($quantiles)(answered) AS bands,
     avgArray(answered) AS mean,
     if(isNaN(mean), nan, stddevPopStableArray(answered)) AS deviation,
-    avgArray(steps) AS jitter
+    avgArray(steps) AS jitter,
+    sum(length(steps)) AS pairs
 FROM $table AS r
 WHERE r.task IN {tasks:Array(UInt64)} AND r.agent IN {agents:Array(String)} $pairs
-    AND r.time >= fromUnixTimestamp64Nano({begin:Int64} - 2 * {width:Int64})
-    AND r.time < fromUnixTimestamp64Nano({end:Int64} + 2 * {width:Int64})
-    AND begun >= if(bin = 0, {begin:Int64}, {begin:Int64} - {begin:Int64} % bin)
-    AND at < {end:Int64}
+    AND r.time >= fromUnixTimestamp64Nano({begin:Int64}) AND r.time < fromUnixTimestamp64Nano({end:Int64})
 GROUP BY task, agent, at
 ORDER BY task, agent, at
 
 -- name: series_rollup
--- `begin`, `end` and `width` are whole bins, in seconds.
+-- `begin`, `end` and `width` are whole bins of the level, in seconds. Where rounds come more rarely than points, a
+-- point stands for as many widths as its round lasts.
 SELECT
     r.task AS task,
     r.agent AS agent,
     toInt64(intDiv(toUInt32(r.time), {width:UInt32}) * {width:UInt32}) * 1000000000 AS at,
-    toInt64({width:UInt32}) * 1000000000 AS span,
+    toInt64({width:UInt32} * greatest(ceil(least(max(r.step), 31622400) / {width:UInt32}), 1)) * 1000000000 AS span,
     sum(r.rounds) AS rounds,
     sum(r.sent) AS sent,
     sum(r.received) AS received,
@@ -65,7 +65,7 @@ SELECT
     sum(r.total) AS total,
     sum(r.squares) AS squares,
     sum(r.jitter_total) AS jitter_total,
-    sum(r.jitter_pairs) AS jitter_pairs
+    sum(r.jitter_pairs) AS pairs
 FROM $table AS r
 WHERE r.task IN {tasks:Array(UInt64)} AND r.agent IN {agents:Array(String)} $pairs
     AND r.bin = {bin:UInt32}
@@ -90,6 +90,27 @@ SELECT
 FROM $table AS l FINAL
 WHERE l.time >= fromUnixTimestamp64Nano({since:Int64})
     AND (empty({tasks:Array(UInt64)}) OR task IN {tasks:Array(UInt64)})
+ORDER BY task, agent
+
+-- name: latest_until
+-- Of these alone, the newest round that began at `until` or before: what `latest` no longer knows. A round may
+-- begin a step of its own later still, for clocks are never quite alike.
+SELECT
+    r.task AS task,
+    r.agent AS agent,
+    max(toUnixTimestamp64Nano(r.time)) AS time,
+    argMax(r.step, r.time) AS step,
+    argMax(r.sent, r.time) AS sent,
+    argMax(r.received, r.time) AS received,
+    arrayReduce('quantileExactInclusive(0.5)', arrayFilter(x -> NOT isNaN(x), argMax(r.rtts, r.time))) AS median,
+    argMax(r.flags, r.time) AS flags,
+    argMax(r.error, r.time) AS error,
+    argMax(r.address, r.time) AS address
+FROM $table AS r
+WHERE r.task IN {tasks:Array(UInt64)} AND r.agent IN {agents:Array(String)} $pairs
+    AND r.time >= fromUnixTimestamp64Nano({since:Int64})
+    AND toUnixTimestamp64Nano(r.time) <= {until:Int64} + toInt64(least(r.step, 31622400) * 1000000) * 1000
+GROUP BY task, agent
 ORDER BY task, agent
 
 -- name: rounds
