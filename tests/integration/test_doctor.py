@@ -59,6 +59,12 @@ def test_a_port_in_use_is_told_with_another_to_take() -> None:
     assert found.fix == "smokemesh up --listen 127.0.0.1:PORT with another port (0 takes a free one)"
 
 
+def test_a_data_directory_where_rights_do_not_tell() -> None:
+    found = checkup.data_directory("/proc/smokemesh")
+    assert (found.status, found.fix) == (checkup.BAD, "choose another with --data DIR")
+    assert found.found.startswith("/proc: ")
+
+
 def test_a_data_directory_that_is_a_file(tmp_path: Path) -> None:
     file = tmp_path / "data"
     file.write_text("")

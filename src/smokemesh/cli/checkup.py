@@ -9,6 +9,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import zoneinfo
 from collections.abc import Callable, Iterator
@@ -190,6 +191,11 @@ def data_directory(path: str) -> Finding:
         user = os.geteuid()
         fix = f"sudo install -d -o {user} {found}"
         return Finding("data directory", BAD, f"{found} cannot be written by user {user}", fix)
+    try:
+        with tempfile.TemporaryFile(dir=there):  # rights alone do not tell: /proc, a read-only or a full file system
+            pass
+    except OSError as error:
+        return Finding("data directory", BAD, f"{there}: {error.strerror}", "choose another with --data DIR")
     free = shutil.disk_usage(there).free
     gib = f"{free / 2**30:.1f} GiB free"
     if free < LEAST_DISK:

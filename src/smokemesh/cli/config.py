@@ -105,7 +105,8 @@ def _print_result(result: dict[str, Any]) -> None:
     if result["error"]:
         click.echo(f"smokemesh: {result['error']}", err=True)
     else:
-        click.echo(f"{result['file']}: ok, {NAMES[result['kind']]}: {result['summary']}")
+        verdict = "can be used, see the warnings" if result["warnings"] else "ok"
+        click.echo(f"{result['file']}: {verdict}, {NAMES[result['kind']]}: {result['summary']}")
 
 
 def _summary(settings: Settings) -> str:
