@@ -385,9 +385,17 @@ class TestOperations:
         assert (reply.status, json.loads(reply.body)["code"]) == (404, "not_found")
         assert running.ask("GET", "/nothing", headers={"Accept": "text/html"}).body.lstrip().startswith(b"<!")
 
+    @pytest.mark.parametrize("path", ["/", "/-/healthy", "/api/v1/tree"])
+    def test_head_is_answered_as_get_without_a_body(self, running: Running, path: str) -> None:
+        full, head = running.ask("GET", path), running.ask("HEAD", path)
+        assert (full.status, head.status, head.body) == (200, 200, b"")
+        assert head.headers["content-type"] == full.headers["content-type"]
+        assert full.body
+
     def test_pages_may_load_only_what_they_come_with(self, running: Running) -> None:
         headers = running.ask("GET", "/-/healthy").headers
         assert "default-src 'self'" in headers["content-security-policy"]
+        assert "unsafe" not in headers["content-security-policy"]
         assert "server" not in headers
 
 

@@ -9,7 +9,7 @@ import signal
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgspec
 import uvicorn
@@ -18,7 +18,7 @@ from litestar.datastructures import State
 from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
-from litestar.types import ControllerRouterHandler
+from litestar.types import ASGIApp, ControllerRouterHandler, Receive, Scope, Send
 
 from smokemesh.errors import SmokemeshError
 from smokemesh.master import agent_api, operations, query_api
@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 GRACE: Final = 2
 #: Pages use only what they are served with; nothing may frame them.
 SECURITY_HEADERS: Final = {
-    "Content-Security-Policy": "default-src 'self'; img-src 'self' data: blob:; style-src 'self' 'unsafe-inline'; "
+    "Content-Security-Policy": "default-src 'self'; img-src 'self' data: blob:; style-src 'self'; "
     "object-src 'none'; base-uri 'none'; frame-ancestors 'none'; form-action 'self'",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",
@@ -103,6 +103,17 @@ async def serve(master: Master, listener: socket.socket) -> None:
     log.info("stopped")
 
 
+def answering_head(app: ASGIApp) -> ASGIApp:
+    """Answer HEAD as GET: uvicorn, which knows what was asked, leaves the body out (RFC 9110 section 9.3.2)."""
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope.get("method") == "HEAD":
+            scope = cast(Scope, {**scope, "method": "GET"})
+        await app(scope, receive, send)
+
+    return answer
+
+
 class Server(uvicorn.Server):
     """Uvicorn serving a master; `leave` ends it, and its process with status 0."""
 
@@ -110,7 +121,7 @@ class Server(uvicorn.Server):
         self._master = master
         super().__init__(
             uvicorn.Config(
-                create_app(master),
+                answering_head(create_app(master)),
                 log_config=None,
                 access_log=False,
                 server_header=False,
