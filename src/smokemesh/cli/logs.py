@@ -3,8 +3,7 @@
 import logging
 import sys
 import time
-from logging.handlers import WatchedFileHandler
-from typing import Final
+from typing import Any, Final
 
 from smokemesh.errors import HostError
 
@@ -32,9 +31,16 @@ def configure(level: str = "info", file: str | None = None) -> None:
     The libraries below us speak only when something is wrong.
     """
     try:
-        handler = WatchedFileHandler(file) if file else logging.StreamHandler(sys.stderr)
+        handler = _file_handler(file) if file else logging.StreamHandler(sys.stderr)
     except OSError as error:
         raise HostError(f"{file}: {error.strerror}; choose another file with --logfile") from error
     handler.setFormatter(KeyValues())
+    logging.raiseExceptions = False  # a full disk must not fill stderr with tracebacks instead
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.getLogger("smokemesh").setLevel(level.upper())
+
+
+def _file_handler(file: str) -> logging.StreamHandler[Any]:
+    from logging.handlers import WatchedFileHandler  # pulls in pickle and sockets, a megabyte an agent can save
+
+    return WatchedFileHandler(file)
