@@ -4,17 +4,22 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
+from sqlalchemy import create_engine, text
 
+from smokemesh import storage
 from smokemesh.errors import ConfigError, Conflict, NotFound, StoreError
 from smokemesh.model.agent import Health
 from smokemesh.model.assignment import Task, task_id
-from smokemesh.storage.catalogue import Catalogue, Event, KnownAgent, KnownTask, open_catalogue
+from smokemesh.storage.catalogue import Catalogue, Event, Intent, KnownAgent, KnownTask, open_catalogue
 from smokemesh.storage.tables import metadata
 
 
@@ -116,6 +121,46 @@ def test_stored_sequences_never_go_back(catalogue: Catalogue) -> None:
     assert catalogue.stored_sequence("a", "e") == 9
     assert catalogue.stored_sequence("a", "other spool") == 2
     assert catalogue.stored_sequence("b", "e") == 0
+
+
+def test_an_intent_lasts_until_all_of_it_is_stored(catalogue: Catalogue, tmp_path: Path) -> None:
+    assert catalogue.intent("a", "e") is None
+    catalogue.intend("a", "e", Intent(1, 10, begun=5, digest="d"))
+    catalogue.intend("a", "other", Intent(1, 2, begun=6, digest="x"))
+    catalogue.record_stored("a", "e", 9, now=7)
+    again = open_catalogue(f"sqlite:///{tmp_path}/data/catalogue.db")
+    assert again.intent("a", "e") == Intent(1, 10, begun=5, digest="d")
+    again.close()
+    catalogue.intend("a", "e", Intent(1, 12, begun=0, digest=""))
+    assert catalogue.intent("a", "e") == Intent(1, 12, begun=0, digest="")
+    catalogue.record_stored("a", "e", 12, now=8)
+    assert catalogue.intent("a", "e") is None
+    assert catalogue.intent("a", "other") == Intent(1, 2, begun=6, digest="x")
+
+
+def test_single_addresses_are_kept_and_a_name_of_several_stays_one(catalogue: Catalogue) -> None:
+    name = task("/many")
+    catalogue.remember_tasks([replace(name, addresses="all"), task("/plain")], 1)
+    single = Task(id=task_id("/many", "ping", "::1"), target="/many", host="::1", probe="ping")
+    catalogue.remember_tasks([single], 2, addresses=True)
+    catalogue.remember_tasks([name], 3)
+    assert catalogue.addresses() == [KnownTask(single.id, "/many", "ping", 2, 2, address="::1")]
+    assert catalogue.names_of_several() == [KnownTask(name.id, "/many", "ping", 1, 3, several=True)]
+
+
+def test_a_catalogue_of_the_first_shape_is_brought_up(tmp_path: Path) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(storage.__file__).parent / "migrations"))
+    engine = create_engine(f"sqlite:///{tmp_path}/catalogue.db")
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        connection.execute(text("INSERT INTO tasks VALUES (-5, '/a', 'ping#step=10s', 1, 2), (6, '/b', 'web', 3, 4)"))
+    engine.dispose()
+    opened = open_catalogue(f"sqlite:///{tmp_path}/catalogue.db")
+    assert opened.task(2**64 - 5) == KnownTask(2**64 - 5, "/a", "ping", 1, 2)
+    assert opened.task(6) == KnownTask(6, "/b", "web", 3, 4)
+    opened.close()
 
 
 def test_events_come_newest_first(catalogue: Catalogue) -> None:

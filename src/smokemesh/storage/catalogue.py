@@ -22,7 +22,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from smokemesh.errors import ConfigError, Conflict, NotFound, StoreError
 from smokemesh.model.agent import Health
 from smokemesh.model.assignment import Task, probe_name
-from smokemesh.storage.tables import agents, events, received, tasks
+from smokemesh.storage.tables import agents, events, intents, received, tasks
 
 #: How long a writer waits for another one, seconds.
 _PATIENCE: Final = 15
@@ -40,6 +40,23 @@ class KnownTask:
     probe: str
     first: int
     last: int
+    #: Of a task that is one address of a name with several.
+    address: str = ""
+    #: Each address of the name was measured, at one time at least.
+    several: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """Records of a spool that are about to be inserted: until they are recorded as stored, they may be in the store.
+
+    `begun` is when they were judged, and `digest` names the rounds that were found good then.
+    """
+
+    first: int
+    last: int
+    begun: int
+    digest: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,17 +100,21 @@ class Catalogue:
             self.close()
             raise
 
-    def remember_tasks(self, assigned: Iterable[Task], now: int) -> None:
-        """These tasks are assigned now. Raises Conflict when a number already means another target or probe."""
+    def remember_tasks(self, assigned: Iterable[Task], now: int, *, addresses: bool = False) -> None:
+        """These tasks are assigned now. Raises Conflict when a number already means another target or probe.
+
+        `addresses`: each is one address of a name with several, its `host`.
+        """
         wanted: dict[int, Task] = {}
         for task in assigned:
             _same(wanted.setdefault(task.id, task), task)
-        rows = [
-            {"id": t.id, "target": t.target, "probe": probe_name(t.probe), "first": now, "last": now}
-            for t in wanted.values()
-        ]
-        newest = {"last": case((tasks.c.last < now, now), else_=tasks.c.last)}
-        remember = self._insert(tasks).on_conflict_do_update(index_elements=["id"], set_=newest)
+        rows = [_row(task, now, addresses) for task in wanted.values()]
+        insert = self._insert(tasks)
+        newest = {
+            "last": case((tasks.c.last < now, now), else_=tasks.c.last),
+            "several": tasks.c.several | insert.excluded.several,
+        }
+        remember = insert.on_conflict_do_update(index_elements=["id"], set_=newest)
         with self._transaction() as connection:
             # In slices, because databases bound the number of values in a statement.
             for start in range(0, len(rows), 500):
@@ -115,6 +136,16 @@ class Catalogue:
         question = select(tasks).where(tasks.c.target == target).order_by(tasks.c.last.desc(), tasks.c.id)
         with self._transaction() as connection:
             return [KnownTask(*row) for row in connection.execute(question)]
+
+    def addresses(self) -> list[KnownTask]:
+        """Every task that is one address of a name with several."""
+        with self._transaction() as connection:
+            return [KnownTask(*row) for row in connection.execute(select(tasks).where(tasks.c.address != ""))]
+
+    def names_of_several(self) -> list[KnownTask]:
+        """Every task whose addresses were measured each, at one time at least."""
+        with self._transaction() as connection:
+            return [KnownTask(*row) for row in connection.execute(select(tasks).where(tasks.c.several))]
 
     def agent_seen(self, name: str, now: int, *, state: str, address: str = "", health: Health | None = None) -> None:
         """The agent was heard now; what is not given stays as it was."""
@@ -144,8 +175,24 @@ class Catalogue:
         with self._transaction() as connection:
             return connection.execute(question).scalar() or 0
 
+    def intent(self, agent: str, epoch: str) -> Intent | None:
+        """What of that spool may be in the store without being recorded as stored."""
+        columns = (intents.c.first, intents.c.last, intents.c.begun, intents.c.digest)
+        question = select(*columns).where(intents.c.agent == agent, intents.c.epoch == epoch)
+        with self._transaction() as connection:
+            row = connection.execute(question).first()
+        return None if row is None else Intent(*row)
+
+    def intend(self, agent: str, epoch: str, intent: Intent) -> None:
+        """These records are about to be inserted, in place of what was intended before."""
+        values = asdict(intent)
+        insert = self._insert(intents).values(agent=agent, epoch=epoch, **values)
+        with self._transaction() as connection:
+            connection.execute(insert.on_conflict_do_update(index_elements=["agent", "epoch"], set_=values))
+
     def record_stored(self, agent: str, epoch: str, sequence: int, now: int) -> None:
-        """The rounds of that spool are stored up to `sequence`; it never goes back."""
+        """The rounds of that spool are stored up to `sequence`; it never goes back. What was intended so far is done."""
+        done = intents.delete().where(intents.c.agent == agent, intents.c.epoch == epoch, intents.c.last <= sequence)
         insert = self._insert(received).values(agent=agent, epoch=epoch, stored=sequence, time=now)
         newer = insert.on_conflict_do_update(
             index_elements=["agent", "epoch"],
@@ -154,6 +201,7 @@ class Catalogue:
         )
         with self._transaction() as connection:
             connection.execute(newer)
+            connection.execute(done)
 
     def note(self, kind: str, subject: str, detail: str, now: int) -> None:
         """Something happened."""
@@ -232,9 +280,8 @@ def _engine(url: URL) -> Engine:
     def _prepare(connection: Any, _record: Any) -> None:
         cursor = connection.cursor()
         cursor.execute("PRAGMA journal_mode=WAL")
-        # A power cut may undo the last commits but never tears the file; uploads it forgets are sent again
-        # and recognized by their tokens.
-        cursor.execute("PRAGMA synchronous=NORMAL")
+        # Each commit reaches the disk: what is intended must be known after a power cut, as the rounds may be there.
+        cursor.execute("PRAGMA synchronous=FULL")
         cursor.close()
 
     return engine
@@ -249,6 +296,18 @@ def _migrate(connection: Connection) -> None:
     config.attributes["connection"] = connection
     with _migrating:  # Alembic keeps what it works on in the module
         command.upgrade(config, "head")
+
+
+def _row(task: Task, now: int, addresses: bool) -> dict[str, Any]:
+    return {
+        "id": task.id,
+        "target": task.target,
+        "probe": probe_name(task.probe),
+        "first": now,
+        "last": now,
+        "address": task.host if addresses else "",
+        "several": task.addresses == "all",
+    }
 
 
 def _same(known: Any, task: Task) -> None:

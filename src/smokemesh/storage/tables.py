@@ -2,7 +2,20 @@
 
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Column, Dialect, Index, Integer, MetaData, String, Table, TypeDecorator
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    Dialect,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    TypeDecorator,
+    false,
+)
 
 metadata = MetaData(
     naming_convention={"pk": "pk_%(table_name)s", "ix": "ix_%(table_name)s_%(column_0_name)s"},
@@ -33,6 +46,10 @@ tasks = Table(
     Column("probe", String, nullable=False),
     Column("first", BigInteger, nullable=False),
     Column("last", BigInteger, nullable=False),
+    #: Of a task that is one address of a name with several; "" for all others.
+    Column("address", String, nullable=False, server_default=""),
+    #: Each address of the name was measured, at one time at least.
+    Column("several", Boolean, nullable=False, server_default=false()),
     Index(None, "target"),
 )
 
@@ -56,6 +73,18 @@ received = Table(
     Column("epoch", String, primary_key=True),
     Column("stored", BigInteger, nullable=False),
     Column("time", BigInteger, nullable=False),
+)
+
+#: The records of a spool that are about to be inserted, or may have been: `storage.catalogue.Intent`.
+intents = Table(
+    "intents",
+    metadata,
+    Column("agent", String, primary_key=True),
+    Column("epoch", String, primary_key=True),
+    Column("first", BigInteger, nullable=False),
+    Column("last", BigInteger, nullable=False),
+    Column("begun", BigInteger, nullable=False),
+    Column("digest", String, nullable=False),
 )
 
 #: What happened that people may want to read later.
