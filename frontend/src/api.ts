@@ -25,6 +25,8 @@ export interface Summary {
   readonly reordered: number;
   readonly errors: number;
   readonly rounds: number;
+  /** Lost pings of points with a round whose agent may have lost them itself. */
+  readonly doubtful: number;
 }
 
 export interface Series {
@@ -35,6 +37,9 @@ export interface Series {
   readonly title: string;
   readonly color: string;
   readonly level: string;
+  /** What the points and figures count: the range asked for, widened to whole bins of the level. */
+  readonly begin: number;
+  readonly end: number;
   readonly step: number;
   readonly pings: number;
   /** Where the vertical axis should end, seconds. */
@@ -60,6 +65,8 @@ export interface SeriesReply {
   readonly begin: number;
   readonly end: number;
   readonly now: number;
+  /** Seconds between two uploads of an agent: so long a finished round may be on its way. */
+  readonly upload_interval: number;
   readonly quantiles: readonly number[];
   readonly series: readonly Series[];
 }
@@ -74,7 +81,7 @@ export interface TreeNode {
   readonly children: readonly TreeNode[];
 }
 
-export type State = "ok" | "loss" | "silent" | "down";
+export type State = "ok" | "doubt" | "loss" | "silent" | "down";
 
 export interface Question {
   readonly targets: readonly string[];

@@ -175,7 +175,7 @@ export class SmokeChart {
     if (!reply) return;
     const { ctx } = u;
     const { top, height } = u.bbox;
-    const found = this.shown.map((series) => gaps(series, reply.begin, reply.end, reply.now));
+    const found = this.shown.map((series) => gaps(series, reply));
     ctx.fillStyle = hatching(ctx, this.colors, devicePixelRatio);
     for (const gap of common(found)) {
       const from = Math.round(u.valToPos(gap.begin, "x", true));
@@ -344,8 +344,8 @@ export class SmokeChart {
     const reply = this.reply;
     if (!reply) return;
     u.ctx.fillStyle = hatching(u.ctx, this.colors, devicePixelRatio);
-    const everyone = common(this.shown.map((one) => gaps(one, reply.begin, reply.end, reply.now)));
-    for (const gap of without(gaps(series, reply.begin, reply.end, reply.now), everyone)) {
+    const everyone = common(this.shown.map((one) => gaps(one, reply)));
+    for (const gap of without(gaps(series, reply), everyone)) {
       const from = Math.round(u.valToPos(gap.begin, "x", true));
       u.ctx.fillRect(from, top, Math.max(1, Math.round(u.valToPos(gap.end, "x", true)) - from), thick);
     }

@@ -1,8 +1,8 @@
 /** Under a graph: what its colours mean, and the figures of its range. */
 
-import type { Series } from "./api";
+import type { Series, SeriesReply } from "./api";
 import { data, t } from "./data";
-import { duration, percent, span } from "./format";
+import { duration, moment, percent, span } from "./format";
 import { agentColor, colors, hatching, lossColor } from "./paint";
 
 function patch(paint: (pen: CanvasRenderingContext2D) => void): HTMLCanvasElement {
@@ -87,7 +87,7 @@ function rows(series: Series): HTMLTableRowElement[] {
 }
 
 /** The figures of each series, and the counts of all pings. */
-export function figures(shown: readonly Series[], places: readonly number[]): HTMLElement {
+export function figures(reply: SeriesReply, shown: readonly Series[], places: readonly number[]): HTMLElement {
   const box = document.createElement("div");
   const scroll = document.createElement("div");
   scroll.className = "figures-scroll";
@@ -102,7 +102,7 @@ export function figures(shown: readonly Series[], places: readonly number[]): HT
     body.append(...rows(series));
   });
   scroll.append(table);
-  box.append(scroll, ...shown.map((series) => countsLine(series, shown.length > 1)));
+  box.append(scroll, ...shown.map((series) => countsLine(series, reply, shown.length > 1)));
   return box;
 }
 
@@ -119,16 +119,26 @@ function agentRow(series: Series, place: number): HTMLTableRowElement {
   return row;
 }
 
-function countsLine(series: Series, named: boolean): HTMLElement {
+/** The range of the figures, where it is not the range asked for: rollups are counted by whole bins. */
+function counted(series: Series, reply: SeriesReply): string[] {
+  const begin = series.begin < reply.begin ? series.begin : reply.begin;
+  const end = Math.min(series.end, reply.now) > reply.end + 1 ? series.end : reply.end;
+  if (begin === reply.begin && end === reply.end) return [];
+  return [t("counted", { begin: moment(begin, 60), end: moment(Math.floor(end), 60) })];
+}
+
+function countsLine(series: Series, reply: SeriesReply, named: boolean): HTMLElement {
   const s = series.summary;
   const { sent, late, duplicates, reordered, errors } = s;
   const line = document.createElement("p");
   line.className = "counts-line";
   const parts = [
     t("pings_text", { sent, lost: sent - s.received, late, duplicates, reordered, errors }),
+    ...(s.doubtful ? [t("doubtful_text", { count: s.doubtful })] : []),
     `${t("rtt_range")}: ${duration(s.rtt_least)} – ${duration(s.rtt_most)}`,
     `${t("jitter")}: ${duration(s.jitter)}`,
     t("resolution", { step: span(series.step) }),
+    ...counted(series, reply),
   ];
   line.textContent = (named ? `${series.title}: ` : "") + parts.join(" · ");
   return line;

@@ -5,7 +5,7 @@
  */
 
 import type uPlot from "uplot";
-import type { Series } from "./api";
+import type { Series, SeriesReply } from "./api";
 import { data } from "./data";
 import { isDark } from "./theme";
 
@@ -100,8 +100,8 @@ export function blocks(u: uPlot, series: Series): Block[] {
   return result;
 }
 
-/** Stretches without a point between `begin` and `end`; the newest round may still be on its way. */
-export function gaps(series: Series, begin: number, end: number, now: number): Gap[] {
+/** Stretches without a point in the range asked for; the newest round may still be under way, or wait for its upload. */
+export function gaps(series: Series, { begin, end, now, upload_interval: delay }: SeriesReply): Gap[] {
   const found: Gap[] = [];
   const count = series.time.length;
   let covered = begin;
@@ -112,7 +112,7 @@ export function gaps(series: Series, begin: number, end: number, now: number): G
     covered = Math.max(covered, pointEnd(series, k));
   }
   const last = Math.min(end, now);
-  const grace = end >= now - 1 ? 2 * series.step + 5 : 0.5 * series.step;
+  const grace = end >= now - 1 ? 2 * series.step + 5 + delay : 0.5 * series.step;
   if (last - covered > grace) found.push({ begin: covered, end: last });
   return found;
 }

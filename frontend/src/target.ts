@@ -111,7 +111,7 @@ class Panel {
     this.now.hidden = live;
     this.plot.setAttribute("aria-label", `${data.title ?? ""} · ${names} · ${this.times.textContent}. ${t("zoom_hint")}`);
     this.chart.show(reply, shown, places, scale, limits);
-    this.below.replaceChildren(figures(shown, places));
+    this.below.replaceChildren(figures(reply, shown, places));
     if (shown.some((series) => series.time.length > 0)) this.message.remove();
     else this.say(t("nothing_measured"));
   }

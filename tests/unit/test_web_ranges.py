@@ -7,7 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smokemesh.errors import UsageError
-from smokemesh.master.web.ranges import NANO, Range, even_points, parse_length, parse_range, parse_time, rfc3339
+from smokemesh.master.web.ranges import (
+    NANO,
+    Range,
+    counted,
+    even_points,
+    parse_length,
+    parse_range,
+    parse_time,
+    rfc3339,
+)
 
 NOW = 1_795_261_333 * NANO + 5
 
@@ -81,6 +90,14 @@ def test_points_stand_for_even_lengths(begin: str, most: int, width: int) -> Non
 @given(st.integers(1, 10**10), st.integers(1, 10_000))
 def test_there_are_never_more_points_than_asked(length: int, most: int) -> None:
     assert 1 <= even_points(Range(0, length * 10**8, False), most) <= most
+
+
+@pytest.mark.parametrize(
+    ("level", "begin", "end"),
+    [("raw", 7203, 10805), ("5m", 7200, 11100), ("1h", 7200, 14400), ("1d", 0, 86400)],
+)
+def test_rollups_count_whole_bins_and_rounds_exactly_the_range(level: str, begin: int, end: int) -> None:
+    assert counted(Range(7203 * NANO, 10805 * NANO, False), level) == (begin * NANO, end * NANO)
 
 
 def test_lengths() -> None:

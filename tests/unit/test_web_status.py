@@ -6,7 +6,10 @@ from dataclasses import replace
 import pytest
 from tests.web import world
 
-from smokemesh.master.web.status import Board, Numbered, Sight, judge, tally, task_of, verdict, worst
+from smokemesh.master.assignments import make_assignments, upload_interval
+from smokemesh.master.web.status import Board, Numbered, Sight, judge, patience, tally, task_of, verdict, worst
+from smokemesh.model.agent import Agent
+from smokemesh.model.rounds import Flag
 from smokemesh.model.series import Latest
 from smokemesh.model.target import Target
 
@@ -14,7 +17,9 @@ NANO = 10**9
 NOW = 1_795_261_320 * NANO
 
 
-def newest(age: float = 10, sent: int = 20, received: int = 20, task: int = 1, agent: str = "a") -> Latest:
+def newest(
+    age: float = 10, sent: int = 20, received: int = 20, task: int = 1, agent: str = "a", flags: int = 0
+) -> Latest:
     return Latest(
         task=task,
         agent=agent,
@@ -23,7 +28,7 @@ def newest(age: float = 10, sent: int = 20, received: int = 20, task: int = 1, a
         sent=sent,
         received=received,
         median=0.01,
-        flags=0,
+        flags=flags,
     )
 
 
@@ -38,6 +43,15 @@ def newest(age: float = 10, sent: int = 20, received: int = 20, task: int = 1, a
         (newest(age=205), "ok"),
         (newest(age=215), "silent"),
         (newest(age=215, received=0), "silent"),
+        (newest(age=-59), "ok"),
+        (newest(age=-61), "silent"),
+        (newest(received=19, flags=Flag.OWN_DROPS), "doubt"),
+        (newest(received=0, flags=Flag.OWN_DROPS), "doubt"),
+        (newest(received=20, flags=Flag.OWN_DROPS), "ok"),
+        (newest(received=0, flags=Flag.VANTAGE_DEGRADED), "doubt"),
+        (newest(received=0, flags=Flag.SEND_ERROR), "doubt"),
+        (newest(received=0, flags=Flag.SEND_ERROR | Flag.ICMP_ERROR), "down"),
+        (newest(received=19, flags=Flag.LATE | Flag.ICMP_ERROR), "loss"),
     ],
 )
 def test_one_round(latest: Latest | None, state: str) -> None:
@@ -61,10 +75,32 @@ def test_the_loss_of_an_unknown_round_is_unknown() -> None:
         (["ok", "silent"], "ok"),
         (["silent"], "silent"),
         (["loss", "ok"], "loss"),
+        (["doubt", "ok"], "doubt"),
+        (["doubt", "loss"], "loss"),
+        (["doubt", "silent"], "doubt"),
+        (["doubt", "down"], "down"),
     ],
 )
 def test_several_agents_together(states: list[str], expected: str) -> None:
     assert verdict([Sight(str(k), state, None) for k, state in enumerate(states)]) == expected  # type: ignore[arg-type]
+
+
+def test_an_agent_in_doubt_that_had_an_answer_shows_that_the_target_is_up() -> None:
+    half, none = (judge("b", newest(received=received, flags=Flag.OWN_DROPS), 60, NOW) for received in (10, 0))
+    down = judge("a", newest(received=0), 60, NOW)
+    assert (verdict([down, half]), verdict([down, none])) == ("loss", "down")
+
+
+def test_rounds_that_wait_for_the_next_upload_are_not_late() -> None:
+    agents = {f"a{k}": Agent(name=f"a{k}", display_name="", location="") for k in range(1200)}
+    many = replace(world.settings(), agents=agents, upload_interval=5.0)
+    assert upload_interval(many) == pytest.approx(120, abs=1)
+    assert make_assignments(many)["a7"].upload_interval == upload_interval(many)
+    assert judge("a", newest(age=320), 60.0, NOW, grace=patience(many)).state == "ok"
+    assert judge("a", newest(age=340), 60.0, NOW, grace=patience(many)).state == "silent"
+    seen = Board(Asked(), lambda: NOW + 290 * NANO, lambda target: [Numbered(task_of(target))])  # type: ignore[arg-type]
+    assert seen.now(many).states["/office"] == "ok"
+    assert seen.now(world.settings()).states["/office"] == "silent"
 
 
 def test_a_place_is_as_bad_as_its_worst() -> None:
@@ -96,6 +132,15 @@ def test_the_store_is_asked_once_for_everybody_who_looks() -> None:
     seen.now(settings)
     assert store.times == 1
     clock[0] += 2 * NANO
+    seen.now(settings)
+    assert store.times == 2
+
+
+def test_a_clock_that_was_set_back_does_not_keep_an_old_answer() -> None:
+    store, clock, settings = Asked(), [NOW], world.settings()
+    seen = board(store, clock)
+    seen.now(settings)
+    clock[0] -= 3600 * NANO
     seen.now(settings)
     assert store.times == 2
 

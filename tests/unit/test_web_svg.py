@@ -121,3 +121,20 @@ def test_the_newest_round_on_its_way_is_not_a_gap() -> None:
     one = series([OK] * 9)
     assert svg.gaps(one, NOW - 600 * NANO, NOW, NOW) == []
     assert svg.gaps(one, NOW - 600 * NANO, NOW + 600 * NANO, NOW + 400 * NANO) == [(NOW - 60 * NANO, NOW + 400 * NANO)]
+
+
+def test_a_round_that_waits_for_its_upload_is_not_a_gap() -> None:
+    one = series([OK] * 9)
+    end = NOW + 180 * NANO
+    assert svg.gaps(one, NOW - 600 * NANO, end, end, delay=120.0) == []
+    assert svg.gaps(one, NOW - 600 * NANO, end, end, delay=1.0) == [(NOW - 60 * NANO, end)]
+
+
+def test_points_that_lie_closer_or_farther_than_their_step_leave_no_gap() -> None:
+    """Rounds each 1000 s in points of 900 s: now and then a point is left out, and nothing is missing."""
+    begin = NOW - NOW % (1800 * NANO) - 36_000 * NANO
+    one = series([OK] * 36, begin=begin, step=1000.0)
+    binned = replace(one, step=1800.0, time=one.time - one.time % (900 * NANO))
+    assert svg.gaps(binned, begin, begin + 36_000 * NANO, NOW + 10**6 * NANO) == []
+    hourly = replace(series([OK] * 10, begin=begin, step=3600.0), level="5m")
+    assert svg.gaps(hourly, begin, begin + 36_000 * NANO, NOW + 10**6 * NANO) == []

@@ -1,6 +1,8 @@
 """The pages as the server writes them: escaped, in the reader's language, with nothing from elsewhere."""
 
+import math
 import re
+import time
 from collections.abc import Iterator
 from html.parser import HTMLParser
 
@@ -9,7 +11,9 @@ from litestar import Litestar
 from litestar.testing import TestClient
 
 from smokemesh.errors import StoreError
-from smokemesh.master.web import pages
+from smokemesh.master.web import pages, status
+from smokemesh.model.rounds import Flag
+from smokemesh.model.series import Latest
 from tests.web import app
 
 PLACES = ["/", "/targets/changzhou", "/targets/changzhou/rack29", "/targets/empty", "/agents", "/targets/nope"]
@@ -52,6 +56,39 @@ def test_nothing_comes_from_elsewhere_and_nothing_is_inline(client: TestClient[L
     for one in page.found:
         if one.startswith("/static/"):
             assert client.get(one).status_code == 200, one
+
+
+class Doubtful:
+    """A store whose newest rounds lost pings, each of them perhaps by the agent itself."""
+
+    def __init__(self, received: int) -> None:
+        self.received = received
+
+    def latest(self, tasks: list[int], since: int) -> list[Latest]:
+        return [
+            Latest(task=task, agent=agent, time=time.time_ns(), step=60.0, sent=20, received=self.received,
+                   median=0.0123 if self.received else math.nan, flags=int(Flag.OWN_DROPS))
+            for task in tasks for agent in ("boomer", "slater")
+        ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("received", "told"), [(18, "12.3 ms"), (0, "100 %")])
+def test_loss_that_may_be_the_agents_own_has_a_state_of_its_own(master: app.Standing, received: int, told: str) -> None:
+    made = app.make_app(master)
+    made.state.board = status.Board(
+        Doubtful(received),  # type: ignore[arg-type]
+        time.time_ns,
+        lambda target: [status.Numbered(status.task_of(target))],
+    )
+    with TestClient(made) as client:
+        for place in ("/", "/targets/changzhou", "/targets/office"):
+            text = client.get(place, headers={"Accept-Language": "en"}).text
+            assert "in doubt" in text
+            assert 'class="dot doubt"' in text
+            assert not re.search(r'"(dot|state|card|group) (down|loss|ok|silent)"', text)
+        assert told in client.get("/").text
+        assert "存疑" in client.get("/?lang=zh").text
+        assert client.get("/api/v1/tree").json()["counts"]["doubt"] == 9
 
 
 def test_names_from_the_configuration_are_text(client: TestClient[Litestar]) -> None:

@@ -14,7 +14,7 @@ import pytest
 from litestar import Litestar
 from litestar.testing import TestClient
 
-from smokemesh.master.web import ranges
+from smokemesh.master.web import desk, ranges
 from smokemesh.model.assignment import task_id
 from smokemesh.model.rounds import Flag, RoundBatch
 from smokemesh.wire.columns import pack
@@ -186,6 +186,33 @@ def test_each_address_of_a_name_is_a_series_of_its_own(client: TestClient[Litest
     assert {
         row["address"] for row in csv.DictReader(io.StringIO(client.get("/api/v1/graph.csv?target=/dual").text))
     } == {*addresses}
+
+
+@pytest.mark.parametrize(("name", "value"), [("MOST_ROUNDS", 59), ("MOST_RTTS", 59 * 20)])
+def test_no_more_rounds_are_read_than_fit_into_an_answer(
+    client: TestClient[Litestar], monkeypatch: pytest.MonkeyPatch, name: str, value: int
+) -> None:
+    now = time.time_ns() // NANO
+    span = {"target": "/office", "begin": now - 7200, "end": now - 5400}
+    assert len(ask(client, "rounds", 200, **span)) == 60
+    monkeypatch.setattr(desk, name, value)
+    assert "ask for a shorter one" in ask(client, "rounds", 400, **span)["message"]
+    assert len(ask(client, "rounds", 200, agent="boomer", **span)) == 30
+    assert len(ask(client, "rounds", 200, limit=20, **span)) == 40
+
+
+@pytest.mark.parametrize(("level", "width"), [("raw", 1), ("5m", 300), ("1h", 3600)])
+def test_the_answer_says_which_range_it_counts(
+    client: TestClient[Litestar], master: app.Standing, level: str, width: int
+) -> None:
+    now = time.time_ns() // NANO
+    begin, end = now - 9999, now - 5001
+    (one,) = ask(client, "series", target="/office", agent="boomer", begin=begin, end=end, level=level)["series"]
+    assert (one["begin"], one["end"]) == (begin - begin % width, end + -end % width)
+    truth = inserted(
+        master, "/office", "boomer", ranges.Range(round(one["begin"] * NANO), round(one["end"] * NANO), False)
+    )
+    assert one["summary"]["sent"] == int(truth.sent.sum())
 
 
 def test_points_as_csv(client: TestClient[Litestar]) -> None:

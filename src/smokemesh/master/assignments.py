@@ -29,8 +29,17 @@ def make_assignments(settings: MasterSettings) -> dict[str, Assignment]:
     for target in settings.targets:
         for agent in target.agents:
             targets.setdefault(agent, []).append(target)
-    patience = max(settings.upload_interval, len(targets) / MOST_UPLOADS_PER_SECOND)
+    patience = _spread(settings, len(targets))
     return {agent: _assignment(settings, agent, chosen, patience) for agent, chosen in targets.items()}
+
+
+def upload_interval(settings: MasterSettings) -> float:
+    """Seconds between two uploads of an agent, as its assignment says."""
+    return _spread(settings, len({*settings.agents, *(name for t in settings.targets for name in t.agents)}))
+
+
+def _spread(settings: MasterSettings, agents: int) -> float:
+    return max(settings.upload_interval, agents / MOST_UPLOADS_PER_SECOND)
 
 
 def _assignment(settings: MasterSettings, agent: str, targets: list[Target], upload_interval: float) -> Assignment:

@@ -15,6 +15,7 @@ from litestar.params import FromPath, QueryParameter
 from litestar.response import ServerSentEvent, ServerSentEventMessage
 
 from smokemesh.errors import SmokemeshError, UsageError
+from smokemesh.master.assignments import upload_interval
 from smokemesh.master.live import Fresh, Gap, Hub
 from smokemesh.master.web import exports, png, ranges
 from smokemesh.master.web.answers import (
@@ -43,7 +44,7 @@ from smokemesh.master.web.desk import (
     provide_desk,
     tasks_of,
 )
-from smokemesh.model.series import BANDS, LEVELS, SeriesQuestion
+from smokemesh.model.series import BANDS, LEVELS
 
 PREFIX: Final = "/api/v1"
 #: Seconds between two signs of life on a quiet event stream: proxies close what is silent for a minute.
@@ -117,13 +118,13 @@ def get_series(
         raise UsageError(f"level {level!r}: must be one of {', '.join(LEVELS)}")
     views = choose_views(desk, target, agent)
     found = desk.series(views, span, check_points(points), level)
-    last = min(span.end, clock())
     return SeriesReply(
         begin=span.begin / ranges.NANO,
         end=span.end / ranges.NANO,
         now=clock() / ranges.NANO,
+        upload_interval=upload_interval(desk.settings),
         quantiles=list(BANDS) if smoke else [],
-        series=[series_body(desk, view, one, last, smoke) for view, one in drop_bare(views, found)],
+        series=[series_body(desk, view, one, span, smoke) for view, one in drop_bare(views, found)],
     )
 
 
@@ -195,15 +196,15 @@ def get_rounds(
     limit: Limit = 10_000,
     format: Form = "json",
 ) -> Response[Any]:
-    """Rounds in order of time, the first `limit` of each agent in the range, while raw rounds are kept."""
+    """Rounds in order of time, the first `limit` of each agent in the range, while raw rounds are kept.
+
+    More than a hundred thousand rounds or two million RTTs in all are refused.
+    """
     span = parse_span(begin, end)
     check_points(limit, MOST_ROUNDS)
     bodies: list[RoundBody] = []
-    for view in choose_views(desk, [target], agent):
-        question = SeriesQuestion(
-            task=view.task.id, agent=view.agent, begin=span.begin, end=span.end, points=limit, level="raw"
-        )
-        bodies += round_bodies(view.target.path, view.agent, desk.master.store.rounds(question))
+    for path, name, batch in desk.rounds(choose_views(desk, [target], agent), span, limit):
+        bodies += round_bodies(path, name, batch)
     if format == "csv":
         return exports.csv_response(
             exports.rounds_csv(bodies), desk.target(target).path.strip("/").replace("/", "-") + ".csv"

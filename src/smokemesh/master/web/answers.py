@@ -85,6 +85,9 @@ class SeriesBody(msgspec.Struct, frozen=True, kw_only=True):
     color: str
     #: The level it was read from: raw, 5m, 1h or 1d.
     level: str
+    #: What the points and figures count, Unix seconds: the range asked for, widened to whole bins of the level.
+    begin: float
+    end: float
     #: Seconds one point stands for.
     step: float
     #: Pings in a round as configured now.
@@ -116,6 +119,8 @@ class SeriesReply(msgspec.Struct, frozen=True, kw_only=True):
     begin: float
     end: float
     now: float
+    #: Seconds between two uploads of an agent: so long a finished round may be on its way.
+    upload_interval: float
     quantiles: list[float]
     series: list[SeriesBody]
 
@@ -230,7 +235,8 @@ def node_body(node: Node, states: dict[str, status.State], depth: int) -> NodeBo
 
 def _floats(column: np.ndarray) -> list[float]:
     """Nanosecond digits are all that was measured; more only fatten the answer."""
-    return np.round(column, 9).tolist()
+    digits: list[float] = np.round(column, 9).tolist()
+    return digits
 
 
 def view_title(desk: Desk, view: View) -> str:
@@ -239,8 +245,9 @@ def view_title(desk: Desk, view: View) -> str:
     return f"{title} · {view.task.address}" if view.task.address else title
 
 
-def series_body(desk: Desk, view: View, series: Series, end: int, with_smoke: bool) -> SeriesBody:
+def series_body(desk: Desk, view: View, series: Series, span: ranges.Range, with_smoke: bool) -> SeriesBody:
     """A series as the API tells it."""
+    begin, end = ranges.counted(span, series.level)
     return SeriesBody(
         target=view.target.path,
         agent=series.agent,
@@ -248,6 +255,8 @@ def series_body(desk: Desk, view: View, series: Series, end: int, with_smoke: bo
         title=view_title(desk, view),
         color=desk.agent_color(series.agent),
         level=series.level,
+        begin=begin / ranges.NANO,
+        end=end / ranges.NANO,
         step=float(series.step),
         pings=status.probe_of(desk.settings, view.target).pings,
         upper=smoke.upper_limit(series.median),
@@ -265,7 +274,7 @@ def series_body(desk: Desk, view: View, series: Series, end: int, with_smoke: bo
         deviation=_floats(series.deviation),
         jitter=_floats(series.jitter),
         bands=_floats(series.bands.T) if with_smoke else [],  # type: ignore[arg-type]  # two-dimensional
-        summary=summarize(series, end),
+        summary=summarize(series, min(span.end, clock()), status.patience(desk.settings)),
     )
 
 

@@ -1,7 +1,7 @@
 """What the handlers ask of the running master, and how questions are read: paths, agents, ranges, amounts."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -10,13 +10,16 @@ from litestar.datastructures import State
 from smokemesh.errors import NotFound, UsageError
 from smokemesh.master.web import ranges, status
 from smokemesh.model.assignment import probe_name
+from smokemesh.model.rounds import RoundBatch
 from smokemesh.model.series import Series, SeriesQuestion
 from smokemesh.model.target import Node, Target
 from smokemesh.settings.shape import MasterSettings
 
 MOST_POINTS: Final = 10_000
 MOST_SERIES: Final = 200
+#: Raw rounds, and RTTs in them, of one answer: a few hundred megabytes while it is written.
 MOST_ROUNDS: Final = 100_000
+MOST_RTTS: Final = 2_000_000
 
 
 def clock() -> int:
@@ -89,6 +92,26 @@ class Desk:
             for view in views
         ]
         return list(self.master.store.series(questions)) if questions else []
+
+    def rounds(self, views: Sequence[View], span: ranges.Range, limit: int) -> Iterator[tuple[str, str, RoundBatch]]:
+        """Path, agent and the first `limit` raw rounds of each view; refused as soon as they are too many together."""
+        rounds_left, rtts_left = MOST_ROUNDS, MOST_RTTS
+        for view in views:
+            # No more is read than may be told, and one round by which to notice that there is more.
+            pings = max(status.probe_of(self.settings, view.target).pings, 1)
+            points = min(limit, rounds_left + 1, rtts_left // pings + 1)
+            batch = self.master.store.rounds(
+                SeriesQuestion(
+                    task=view.task.id, agent=view.agent, begin=span.begin, end=span.end, points=points, level="raw"
+                )
+            )
+            rounds_left, rtts_left = rounds_left - len(batch), rtts_left - len(batch.rtts)
+            if rounds_left < 0 or rtts_left < 0:
+                raise UsageError(
+                    f"rounds of {view.target.path}: more than {MOST_ROUNDS} rounds or {MOST_RTTS} RTTs in the range; "
+                    "ask for a shorter one, for one agent at a time, or with a smaller limit"
+                )
+            yield view.target.path, view.agent, batch
 
 
 def provide_desk(state: State) -> Desk:

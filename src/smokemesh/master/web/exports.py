@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 from litestar import Response
 
 from smokemesh.errors import UsageError
+from smokemesh.master.assignments import upload_interval
 from smokemesh.master.web import language, ranges, screen, status, svg
 from smokemesh.master.web.answers import RoundBody, flag_names, view_title
 from smokemesh.master.web.desk import Desk, View, check_points, choose_views, clock, drop_bare, parse_span
@@ -53,7 +54,7 @@ def picture(desk: Desk, drawn: Drawn, theme: str, lang: str, zone: str, width: i
     lines = [
         svg.Line(
             series=one,
-            summary=summarize(one, min(drawn.span.end, clock())),
+            summary=summarize(one, min(drawn.span.end, clock()), status.patience(desk.settings)),
             title=view_title(desk, view),
             color=desk.agent_color(one.agent),
         )
@@ -73,6 +74,7 @@ def picture(desk: Desk, drawn: Drawn, theme: str, lang: str, zone: str, width: i
             zone=parse_zone(zone),
             width=width,
             height=height,
+            delay=upload_interval(desk.settings),
         )
     )
 

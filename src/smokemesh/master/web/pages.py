@@ -229,7 +229,7 @@ def cards_below(node: Node, now: status.Snapshot) -> list[Card]:
 def attention(node: Node, now: status.Snapshot) -> list[Card]:
     """The targets below a node that do not answer as they should, worst first."""
     cards = [card(below, now) for below in status.visible(node) if below.target is not None]
-    order = {"down": 0, "loss": 1, "silent": 2}
+    order = {"down": 0, "loss": 1, "doubt": 2, "silent": 3}
     return sorted((one for one in cards if one.state in order), key=lambda one: order[one.state])
 
 

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from smokemesh.errors import UsageError
+from smokemesh.model.series import LEVELS
 
 NANO: Final = 10**9
 UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400, "y": 365 * 86400}
@@ -82,6 +83,12 @@ def even_points(span: Range, most: int) -> int:
     least = span.seconds / most
     width = next((width for width in WIDTHS if width >= least), 0)
     return min(most, -(-(span.end - span.begin) // (width * NANO))) if width and least > WIDTHS[0] else most
+
+
+def counted(span: Range, level: str) -> tuple[int, int]:
+    """The range whose rounds an answer from this level counts: of rollups, every bin that touches the range, whole."""
+    width = round(LEVELS[level] * NANO) or 1
+    return span.begin - span.begin % width, span.end + -span.end % width
 
 
 def rfc3339(time: int) -> str:

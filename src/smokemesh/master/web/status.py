@@ -10,8 +10,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
+from smokemesh.master.assignments import upload_interval
 from smokemesh.model.assignment import task_id
 from smokemesh.model.probe import Probe
+from smokemesh.model.rounds import Flag
 from smokemesh.model.series import Latest
 from smokemesh.model.target import Node, Target
 from smokemesh.settings.shape import MasterSettings
@@ -20,12 +25,28 @@ from smokemesh.storage.store import RoundStore
 NANO: Final = 10**9
 #: Seconds an answer of the store is used again.
 FRESH_FOR: Final = 2.0
-#: Seconds a round may be on its way (spool, upload) before its target counts as silent.
+#: Steps, and seconds beyond the agents' upload interval, after which a target without a new round counts as silent.
+LATE_STEPS: Final = 3.0
 GRACE: Final = 30.0
 
-#: From good to bad. "silent": measured before or meant to be, but no round arrived lately.
-State = Literal["ok", "loss", "silent", "down"]
-STATES: Final[tuple[State, ...]] = ("ok", "loss", "silent", "down")
+#: From good to bad. "doubt": pings are lost, and perhaps by the agent itself. "silent": measured before or meant to
+#: be, but no round arrived lately.
+State = Literal["ok", "doubt", "loss", "silent", "down"]
+STATES: Final[tuple[State, ...]] = ("ok", "doubt", "loss", "silent", "down")
+#: What makes the loss of a round perhaps the agent's own.
+_OWN: Final = Flag.OWN_DROPS | Flag.VANTAGE_DEGRADED
+
+
+def in_doubt(flags: NDArray[np.uint32]) -> NDArray[np.bool_]:
+    """Whether the loss of rounds with these flags may be the agent's own: dropped there, or never sent."""
+    unsent = (flags & (Flag.SEND_ERROR | Flag.ICMP_ERROR)) == Flag.SEND_ERROR
+    found: NDArray[np.bool_] = ((flags & _OWN) != 0) | unsent
+    return found
+
+
+def patience(settings: MasterSettings) -> float:
+    """Seconds past its end until a round that is well must have arrived."""
+    return GRACE + upload_interval(settings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +90,22 @@ class Sight:
         return place, 0.0 if math.isnan(self.loss) else self.loss, 0.0 if math.isnan(median) else median
 
 
-def judge(agent: str, newest: Latest | None, step: float, now: int, address: str = "") -> Sight:
-    """What the newest round of a task says."""
-    if newest is None or now - newest.time > (3.0 * max(step, newest.step) + GRACE) * NANO or newest.sent == 0:
+def judge(
+    agent: str, newest: Latest | None, step: float, now: int, address: str = "", *, grace: float = GRACE
+) -> Sight:
+    """What the newest round of a task says. One from the future says nothing: its agent's clock is wrong."""
+    if newest is None or newest.sent == 0 or _is_stale(newest, max(step, newest.step), now, grace):
         return Sight(agent, "silent", newest, address)
-    if newest.received == 0:
-        return Sight(agent, "down", newest, address)
-    return Sight(agent, "loss" if newest.received < newest.sent else "ok", newest, address)
+    if newest.received == newest.sent:
+        return Sight(agent, "ok", newest, address)
+    if in_doubt(np.array([newest.flags], np.uint32))[0]:
+        return Sight(agent, "doubt", newest, address)
+    return Sight(agent, "loss" if newest.received else "down", newest, address)
+
+
+def _is_stale(newest: Latest, step: float, now: int, grace: float) -> bool:
+    age = now - newest.time
+    return age > (LATE_STEPS * step + grace) * NANO or age < -step * NANO
 
 
 def worst(states: Iterable[State]) -> State:
@@ -84,14 +114,15 @@ def worst(states: Iterable[State]) -> State:
 
 
 def verdict(sights: Iterable[Sight]) -> State:
-    """What several agents say of one target together: down only when all that see it say so."""
-    states = [sight.state for sight in sights]
-    heard = [state for state in states if state != "silent"]
+    """What several agents say of one target together: down only when some say so and none had an answer."""
+    heard = [sight for sight in sights if sight.state != "silent"]
     if not heard:
         return "silent"
-    if all(state == "down" for state in heard):
-        return "down"
-    return "loss" if any(state != "ok" for state in heard) else "ok"
+    states = {sight.state for sight in heard}
+    if "down" not in states:
+        return worst(states)
+    answered = any(sight.state in ("ok", "loss") or sight.loss < 1 for sight in heard)
+    return "loss" if answered else "down"
 
 
 @dataclass
@@ -120,13 +151,15 @@ class Snapshot:
     latest: Mapping[tuple[int, str], Latest]
     #: Path of a target -> its tasks.
     tasks: Mapping[str, Sequence[Numbered]]
+    #: Seconds a round may be on its way.
+    grace: float = GRACE
 
     def sights(self, target: Target) -> list[Sight]:
         """The target as each of its agents sees it."""
         step = probe_of(self.settings, target).step
         tasks = self.tasks.get(target.path) or [Numbered(task_of(target))]
         pairs = [(agent, task) for agent in target.agents for task in tasks]
-        found = [judge(a, self.latest.get((t.id, a)), step, self.time, t.address) for a, t in pairs]
+        found = [judge(a, self.latest.get((t.id, a)), step, self.time, t.address, grace=self.grace) for a, t in pairs]
         # An address the name has no more is no news; without any, the agent is silent.
         heard = {sight.agent for sight in found if sight.round}
         alone = {agent: sight for sight in reversed(found) if (agent := sight.agent) not in heard}
@@ -153,12 +186,13 @@ class Board:
         now = self._clock()
         with self._lock:
             held = self._snapshot
-            if held is None or settings is not held.settings or now - held.time > FRESH_FOR * NANO:
+            # A clock that was set back would else keep an answer from the future for as long as it was set back.
+            if held is None or settings is not held.settings or not 0 <= now - held.time <= FRESH_FOR * NANO:
                 tasks = {target.path: self._tasks_of(target) for target in settings.targets}
                 numbers = sorted({task.id for several in tasks.values() for task in several})
                 found = self._store.latest(numbers, now - self._horizon(settings)) if numbers else []
                 latest = {(one.task, one.agent): one for one in found}
-                held = self._snapshot = Snapshot(settings, now, latest, tasks)
+                held = self._snapshot = Snapshot(settings, now, latest, tasks, patience(settings))
             return held
 
     @staticmethod

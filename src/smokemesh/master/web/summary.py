@@ -9,6 +9,7 @@ import math
 import msgspec
 import numpy as np
 
+from smokemesh.master.web.status import GRACE, LATE_STEPS, in_doubt
 from smokemesh.model.series import Series
 
 
@@ -40,15 +41,16 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     reordered: int
     errors: int
     rounds: int
+    #: Lost pings of points with a round whose agent may have lost them itself; the network lost at least the others.
+    doubtful: int
 
 
-#: A newest point this many steps and seconds before the end of the range says nothing of its end.
-STALE_STEPS, STALE_SECONDS = 3.0, 30.0
+def summarize(series: Series, end: int, grace: float = GRACE) -> Summary:
+    """The figures of a series that was asked up to `end` (or now, if that is earlier), nanoseconds UTC.
 
-
-def summarize(series: Series, end: int) -> Summary:
-    """The figures of a series that was asked up to `end` (or now, if that is earlier), nanoseconds UTC."""
-    limit = round((STALE_STEPS * series.step + STALE_SECONDS) * 1e9)
+    `grace` are the seconds a round may be on its way: an older newest point says nothing of the end of the range.
+    """
+    limit = round((LATE_STEPS * series.step + grace) * 1e9)
     current = len(series) > 0 and end - int(series.time[-1]) <= limit
     received = series.received.astype(np.float64)
     median, loss = series.median, series.loss
@@ -67,7 +69,7 @@ def summarize(series: Series, end: int) -> Summary:
         deviation=deviation,
         rtt_least=_least(series.bands[:, 0]),
         rtt_most=_most(series.bands[:, -1]),
-        jitter=_weighted(series.jitter, received),
+        jitter=_weighted(series.jitter, series.pairs.astype(np.float64)),
         sent=sent,
         received=answered,
         late=int(series.late.sum()),
@@ -75,6 +77,7 @@ def summarize(series: Series, end: int) -> Summary:
         reordered=int(series.reordered.sum()),
         errors=int(series.errors.sum()),
         rounds=int(series.rounds.sum()),
+        doubtful=int((series.sent - series.received)[in_doubt(series.flags)].sum()),
     )
 
 

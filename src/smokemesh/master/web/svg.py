@@ -73,6 +73,8 @@ class Picture:
     zone: tzinfo
     width: int = 800
     height: int = 240
+    #: Seconds a finished round may wait for its upload.
+    delay: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,8 +204,8 @@ def _spans(frame: _Frame, series: Series) -> tuple[np.ndarray, np.ndarray]:
     return begin, np.maximum(end, begin + 1)
 
 
-def gaps(series: Series, begin: int, end: int, now: int) -> list[tuple[int, int]]:
-    """Stretches without a point; the newest round may still be on its way."""
+def gaps(series: Series, begin: int, end: int, now: int, delay: float = 0.0) -> list[tuple[int, int]]:
+    """Stretches without a point; the newest round may still be under way, or wait `delay` seconds for its upload."""
     step = round(series.step * NANO)
     found, covered = [], begin
     for k, time in enumerate(series.time.tolist()):
@@ -212,7 +214,7 @@ def gaps(series: Series, begin: int, end: int, now: int) -> list[tuple[int, int]
             found.append((covered, time))
         covered = max(covered, time + step)
     last = min(end, now)
-    grace = 2 * step + 5 * NANO if end >= now - NANO else 0.5 * step
+    grace = 2 * step + (5 + delay) * NANO if end >= now - NANO else 0.5 * step
     return [*found, (covered, last)] if last - covered > grace else found
 
 
@@ -228,7 +230,7 @@ def common(lists: Sequence[list[tuple[int, int]]]) -> list[tuple[int, int]]:
 def _ground(frame: _Frame) -> list[str]:
     """Hatching, smoke or ribbons, outages."""
     picture = frame.picture
-    bare = common([gaps(line.series, picture.begin, picture.end, picture.now) for line in picture.lines])
+    bare = common([gaps(line.series, picture.begin, picture.end, picture.now, picture.delay) for line in picture.lines])
     parts = []
     for first, last in bare:
         left, right = (float(frame.x(np.array(t))) for t in (first, last))
@@ -394,7 +396,7 @@ def _bare(frame: _Frame, series: Series, lane: int, lanes: int) -> list[str]:
         return []
     top = TOP + picture.height - 6 * (lanes - lane) + 1
     parts = []
-    for first, last in gaps(series, picture.begin, picture.end, picture.now):
+    for first, last in gaps(series, picture.begin, picture.end, picture.now, picture.delay):
         left, right = (float(frame.x(np.array(t))) for t in (first, last))
         parts.append(
             f'<rect x="{left:.0f}" y="{top}" width="{max(1.0, right - left):.0f}" height="5" fill="url(#none)"/>'
