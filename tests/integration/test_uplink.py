@@ -23,7 +23,7 @@ from smokemesh.agent import uplink as module
 from smokemesh.agent.backoff import Backoff
 from smokemesh.agent.channel import Channel, Identity, Refused
 from smokemesh.agent.packed import PackedAssignment
-from smokemesh.agent.spool import Spool
+from smokemesh.agent.spool import MOST_PINGS, Spool
 from smokemesh.agent.uplink import Uplink
 from smokemesh.errors import AuthError, MasterError, SmokemeshError
 from smokemesh.model.agent import Health
@@ -51,6 +51,8 @@ class Master:
 
     assignment: Assignment = field(default_factory=lambda: Assignment(version="v1", agent="boomer"))
     answer: Callable[[str, bytes], tuple[int, bytes] | None] = lambda path, body: None
+    #: Statuses that something before the master answers with: they are not signed.
+    proxied: tuple[int, ...] = ()
     secret: bytes = SECRET
     signs: bool = True
     headers: dict[str, str] = field(default_factory=dict)
@@ -94,7 +96,7 @@ class Master:
     def serve(self, request: BaseHTTPRequestHandler, body: bytes) -> None:
         status, answer, signed = self._judge(request, body)
         headers = {"Content-Type": messages.CONTENT_TYPE} | self.headers
-        if signed and self.signs:
+        if signed and self.signs and status not in self.proxied:
             headers |= sign_response(
                 status, answer, request_signature=request.headers["Signature"], key_id="boomer",
                 secret=self.secret, created=int(time.time()),
@@ -357,6 +359,56 @@ def test_one_record_no_master_can_read_does_not_block_the_others(master: Master,
     running.close()
     assert [r.sequence for u in master.uploads for r in u.records] == [1, 2, 4, 5, 6]
     assert spool.depth().dropped == 2
+
+
+def test_a_proxys_limit_on_bodies_cuts_uploads_and_drops_nothing(master: Master, spool: Spool) -> None:
+    """The 413 of a proxy is not signed: uploads become smaller, but no record is given up for it."""
+    limit = 2500
+
+    def small_only(path: str, body: bytes) -> tuple[int, bytes] | None:
+        return (413, b"<html>too large</html>") if path == messages.ROUNDS and len(body) > limit else None
+
+    master.answer, master.proxied = small_only, (413,)
+    for n in range(9):
+        put(spool, n, pings=200)
+    put(spool, 9, pings=2000)
+    running = Running(master, spool)
+    master.until(lambda: [r.sequence for u in master.uploads for r in u.records] == list(range(1, 10)))
+    master.until(lambda: "client_max_body_size" in running.uplink.link.troubles.get("upload", ""))
+    spool.flush()
+    assert (spool.depth().rounds, spool.depth().dropped) == (1, 0)
+    limit = 1_000_000
+    master.until(lambda: spool.flush() and spool.depth().rounds == 0)
+    running.close()
+    assert spool.depth().dropped == 0
+
+
+def test_a_record_that_came_too_slowly_is_sent_again(master: Master, spool: Spool) -> None:
+    seen: list[str] = []
+
+    def slow(path: str, body: bytes) -> tuple[int, bytes] | None:
+        if path != messages.ROUNDS:
+            return None
+        master.note(seen, path)
+        return (413, messages.encode(ErrorReply("too_slow", "5 bytes in 30 s"))) if len(seen) < 4 else None
+
+    master.answer = slow
+    put(spool, 0)
+    running = Running(master, spool)
+    master.until(lambda: len(master.uploads) == 1)
+    master.until(lambda: spool.flush() and spool.depth().rounds == 0)
+    running.close()
+    assert spool.depth().dropped == 0
+
+
+def test_an_upload_and_the_largest_record_fit_through_an_ordinary_proxy(spool: Spool) -> None:
+    """A million bytes is what nginx takes by default; RTTs of this test do not compress."""
+    put(spool, 0, MOST_PINGS // 1000, pings=1000)
+    for n in range(60):
+        put(spool, 1000 + n, 10, pings=1000)
+    while (upload := spool.next_upload("m", module.MOST_UPLOAD)) is not None:
+        assert len(messages.encode(upload)) < 1_000_000
+        spool.acknowledge("m", upload.epoch, upload.records[-1].sequence)
 
 
 def test_a_proxys_error_page_drops_nothing(master: Master, spool: Spool) -> None:

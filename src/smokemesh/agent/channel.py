@@ -28,6 +28,8 @@ CA_FILES: Final = (
     "/etc/ssl/ca-bundle.pem",
     "/etc/ssl/cert.pem",
 )
+#: A proxy's own limit on bodies gives this answer.
+TOO_LARGE: Final = 413
 _LOCAL: Final = ("localhost", "127.", "[::1]")
 
 
@@ -57,6 +59,10 @@ class Refused(MasterError):
         self.status, self.reason, self.retry_after = status, code, retry_after
 
 
+class TooLargeForProxy(MasterError):
+    """Something between us and the master takes no body of this size."""
+
+
 class Channel:
     """Talks to one master. One thread at a time."""
 
@@ -84,7 +90,7 @@ class Channel:
         )  # fmt: skip
         status, headers, received = self._perform(method, url, signed | (extra or {}), body, wait)
         if status not in (401, 403):
-            self._verify(status, headers, received, signed["Signature"])
+            self._verify(status, headers, received, signed["Signature"], len(body))
         if 200 <= status < 300 or status == 304:
             return Answer(status, headers, received)
         raise self._refusal(status, headers, received)
@@ -127,13 +133,18 @@ class Channel:
         if self.base.startswith("https:"):
             curl.setopt(pycurl.CAINFO, self._ca_file or system_ca_file())
 
-    def _verify(self, status: int, headers: dict[str, str], body: bytes, signature: str) -> None:
+    def _verify(self, status: int, headers: dict[str, str], body: bytes, signature: str, sent: int) -> None:
         try:
             verify_response(
                 status, headers, body, request_signature=signature,
                 key_id=self._identity.name, secret=self._identity.secret,
             )  # fmt: skip
         except AuthError as error:
+            if status == TOO_LARGE:
+                raise TooLargeForProxy(
+                    f"{self.base}: a proxy before the master takes no request of {sent} bytes; raise its limit"
+                    " (nginx: client_max_body_size 4m)"
+                ) from error
             if status >= 400:  # a proxy's error page, most likely: nothing in it can be believed, not even a refusal
                 raise MasterError(f"{self.base}: HTTP {status}, not from our master ({error})") from error
             raise AuthError(f"{self.base}: {error}") from error

@@ -10,8 +10,9 @@ from smokemesh.agent.spool import Spool
 from smokemesh.model.agent import Health
 from smokemesh.version import __version__
 
-#: Seconds for which a fault that passed is still reported.
+#: Seconds for which a fault that passed is still reported, and that rounds were lost with a damaged disk.
 RECENT: Final = 300.0
+LOST_RECENTLY: Final = 86400.0
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -50,6 +51,7 @@ class HealthReporter:
             spool_bytes=depth.bytes,
             spool_oldest=depth.oldest,
             spool_dropped=depth.dropped,
+            spool_damaged=depth.damaged,
             last_error=trouble or self._trouble(now),
             engines=self._prober.engines(),
         )
@@ -58,10 +60,12 @@ class HealthReporter:
 
     def _trouble(self, now: float) -> str:
         """What is wrong with measuring: what stops it first, then what is lately left out, then single targets."""
-        tally, plan = self._prober.tally, self._prober.plan
+        tally, plan, spool = self._prober.tally, self._prober.plan, self._spool
         fault = tally.last_error if now - tally.failed_at < RECENT else ""
         limit = tally.limit if now - tally.limited_at < RECENT else ""
-        return self._spool.trouble or fault or limit or _first_problem(plan.problems if plan else {})
+        lost = f"spool {spool.path}: {spool.lost} records were damaged and are lost; see the log, check the disk"
+        damage = lost if spool.lost and now - spool.lost_at < LOST_RECENTLY else ""
+        return spool.trouble or fault or damage or limit or _first_problem(plan.problems if plan else {})
 
 
 def _first_problem(problems: dict[str, str]) -> str:

@@ -10,6 +10,8 @@ from smokemesh.agent.spool_file import Contents, Entry, checksum
 
 #: After so many records in a row that cannot be read, the rest is given up.
 MOST_MISSES: Final = 100_000
+#: A database file and what belongs to it.
+SUFFIXES: Final = ("", "-wal", "-shm")
 
 
 def move_aside(path: Path, stamp: str) -> Path:
@@ -17,25 +19,36 @@ def move_aside(path: Path, stamp: str) -> Path:
     for old in path.parent.glob(f"{path.name}.corrupt-*"):
         old.unlink(missing_ok=True)
     aside = path.with_name(f"{path.name}.corrupt-{stamp}")
-    for suffix in ("", "-wal", "-shm"):
+    for suffix in SUFFIXES:
         source = path.with_name(path.name + suffix)
         if source.exists():
             source.rename(aside.with_name(aside.name + suffix))
     return aside
 
 
+def remove(path: Path) -> None:
+    """Delete a file and what belongs to it."""
+    for suffix in SUFFIXES:
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+
+
 def read_contents(path: Path) -> Contents | None:
-    """Epoch, numbers and consumers of a damaged file; None when they cannot be read.
+    """Epochs, numbers and consumers of a damaged file; None when they cannot be read.
 
     Without them its records must not be sent: which of them a master has already would be a guess.
     """
     try:
         with closing(_open(path)) as db:
-            meta = db.execute("SELECT epoch, last_sequence, dropped_rounds, damaged_records FROM meta").fetchone()
+            last, dropped, damaged = db.execute(
+                "SELECT last_sequence, dropped_rounds, damaged_records FROM meta"
+            ).fetchone()
+            epochs = db.execute("SELECT first, name FROM epoch").fetchall()
             consumers = db.execute("SELECT name, acknowledged, pinned_first, pinned_last FROM consumer").fetchall()
-            epoch, last, dropped, damaged = meta
+            after = min((int(offset) for _, offset, _, _ in consumers), default=0)
+            if int(last) > after and not any(int(first) <= after + 1 for first, _ in epochs):
+                return None
             return Contents(
-                epoch=str(epoch),
+                epochs={int(first): str(name) for first, name in epochs},
                 last_sequence=int(last),
                 dropped_rounds=int(dropped),
                 damaged_records=int(damaged),

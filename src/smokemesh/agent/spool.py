@@ -1,6 +1,6 @@
 """The spool: an append-only log of round batches between the prober and the masters.
 
-Records are numbered from 1 under a random epoch. Each master is a consumer with its own offset; a record leaves when
+Records are numbered from 1; each start of the agent is an epoch with a random name of its own. Each master is a consumer with its own offset; a record leaves when
 every consumer acknowledged it, or when the spool's bounds pass it, and then its rounds are counted as dropped. An upload
 is *pinned* on disk before it is attempted: after a crash the same range is sent again, so that the master can tell that
 it has it. What a disk does to us (full, torn, unreadable) is met here, counted, and never stops the measurement.
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from smokemesh.agent import salvage
-from smokemesh.agent.spool_file import Entry, SpoolFile, is_damage
+from smokemesh.agent.spool_file import Contents, Entry, SpoolFile, is_damage
 from smokemesh.errors import HostError
 from smokemesh.model.rounds import RoundBatch
 from smokemesh.settings.shape import SpoolSettings
@@ -28,9 +28,9 @@ from smokemesh.wire.messages import Upload
 
 #: Rounds wait in memory about this long, seconds, before they are on disk.
 FLUSH_INTERVAL: Final = 0.5
-#: Rounds and pings in one record at most, as soon as either is reached.
+#: Rounds and pings in one record at most, as soon as either is reached: a record fits into one upload.
 MOST_ROUNDS: Final = 5000
-MOST_PINGS: Final = 500_000
+MOST_PINGS: Final = 150_000
 #: Bytes of packed rounds kept in memory while the disk takes none; older ones are dropped and counted.
 MOST_WAITING: Final = 8 * 2**20
 #: After the disk refused, wait this long before it is tried again, seconds.
@@ -39,6 +39,11 @@ DISK_RETRY: Final = 2.0
 TRIM_INTERVAL: Final = 10.0
 #: That rounds are dropped is said this often, seconds.
 TELL_INTERVAL: Final = 60.0
+#: A wall clock must have gone along with the monotonic one for so many seconds before rounds are dropped for their age:
+#: one that is wrong for a while (at boot, after a sleep) would make all of them look too old.
+TRUSTED_AFTER: Final = 3600.0
+#: Seconds by which a wall clock that goes along may seem to move.
+CLOCK_STEP: Final = 60.0
 
 log = logging.getLogger("smokemesh.spool")
 T = TypeVar("T")
@@ -67,8 +72,12 @@ class Spool:
         consumers: Sequence[str],
         bounds: SpoolSettings | None = None,
         clock: Callable[[], int] = time.time_ns,
+        steady: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.path, self.bounds, self._clock = path, bounds or SpoolSettings(), clock
+        """`clock` gives nanoseconds UTC, `steady` seconds that nobody sets."""
+        self.path, self.bounds, self._clock, self._steady = path, bounds or SpoolSettings(), clock, steady
+        #: Wall clock minus monotonic clock in seconds, and since when it has been that.
+        self._offset, self._offset_since = 0.0, 0.0
         self._consumers = tuple(consumers)
         self._lock = threading.RLock()
         #: As the prober delivers them; its thread never waits for the lock, which is held during commits.
@@ -80,7 +89,11 @@ class Spool:
         self._retry_at = self._trim_at = self._tell_at = 0.0
         #: What is wrong with the disk now, "" for nothing.
         self.trouble = ""
+        #: Records found damaged since the start, and when that was last, monotonic seconds.
+        self.lost, self.lost_at = 0, 0.0
         self._closed = False
+        #: A damaged file whose records are still to be put into a new one.
+        self._aside: Path | None = None
         self._file: SpoolFile | None = None
         self._open()
 
@@ -124,11 +137,17 @@ class Spool:
             if time.monotonic() < self._retry_at:
                 return None
             acknowledged = dict(self._acknowledged)
-            upload = self._attempt(lambda file: (file.pin(consumer, acknowledged, most_bytes),), default=None)
+            upload = self._attempt(lambda file: (self._pin(file, consumer, acknowledged, most_bytes),), default=None)
             if upload is None:
                 return None
             self._acknowledged.clear()
             return upload[0]
+
+    def _pin(self, file: SpoolFile, consumer: str, acknowledged: dict[str, int], most_bytes: int) -> Upload | None:
+        before = file.damaged_records
+        upload = file.pin(consumer, acknowledged, most_bytes)
+        self._note_damage(file.damaged_records - before)
+        return upload
 
     def acknowledge(self, consumer: str, epoch: str, stored: int) -> None:
         """The master has everything up to `stored`; written down with the next pin or flush.
@@ -136,26 +155,13 @@ class Spool:
         A crash before that is harmless: the range is still pinned, is sent again and is known to the master.
         """
         with self._lock:
-            if self._file is not None and epoch == self._file.epoch:
+            if self._file is not None and epoch == self._file.epoch_of(stored):
                 self._acknowledged[consumer] = max(stored, self._acknowledged.get(consumer, 0))
 
     def unpin(self, consumer: str) -> None:
-        """The master certainly did not take the pinned range: the next upload may be another."""
+        """The master will not take the pinned range as it is: the next upload may be another."""
         with self._lock:
             self._attempt(lambda file: file.unpin(consumer), default=None)
-
-    def renew(self, consumer: str, stored: int) -> None:
-        """The master has records under our numbers that we never wrote: this file is an old copy, brought back.
-
-        Under the old epoch it would take new rounds for known ones, so new ones get a new epoch.
-        """
-        with self._lock:
-            if self._file is not None and stored > self._file.last_sequence:
-                log.error(
-                    "spool is an old copy, new epoch: last_sequence=%d stored=%d", self._file.last_sequence, stored
-                )
-                self._acknowledged.clear()
-                self._attempt(lambda file: file.renew(consumer), default=None)
 
     def discard(self, consumer: str, upload: Upload) -> None:
         """The master will never take these records: count them as dropped and go on behind them."""
@@ -214,7 +220,7 @@ class Spool:
             self._waiting,
             self._acknowledged,
             most_bytes=self.bounds.most_bytes,
-            oldest=self._clock() - round(self.bounds.most_age * 1e9),
+            oldest=self._oldest_kept(),
             dropped=self._dropped,
             damaged=self._damaged,
         )
@@ -226,6 +232,15 @@ class Spool:
         self._acknowledged.clear()
         self._dropped = self._damaged = 0
         return True
+
+    def _oldest_kept(self) -> int:
+        """Older rounds are dropped: nanoseconds UTC, 0 while the wall clock cannot be trusted to tell."""
+        wall, steady = self._clock(), self._steady()
+        offset = wall / 1e9 - steady
+        if abs(offset - self._offset) > CLOCK_STEP:
+            self._offset, self._offset_since = offset, steady
+        trusted = steady - self._offset_since >= TRUSTED_AFTER
+        return wall - round(self.bounds.most_age * 1e9) if trusted else 0
 
     def _attempt(self, work: Callable[[SpoolFile], T], *, default: T, writes: bool = False) -> T:
         """Work on the file. What the disk refuses is tried again later, a damaged file is replaced."""
@@ -273,7 +288,15 @@ class Spool:
                 ) from error
 
     def _reopen(self) -> None:
-        self._file = SpoolFile(self.path, self._consumers)
+        if self._aside is None:
+            self._file = SpoolFile(self.path, self._consumers)
+        else:
+            self._rescue(self._aside)
+            self._aside = None
+
+    def _note_damage(self, records: int) -> None:
+        if records:
+            self.lost, self.lost_at = self.lost + records, time.monotonic()
 
     def _replace(self, damage: Exception) -> None:
         """Move a damaged file aside, begin a new one, and put into it what can still be read."""
@@ -282,28 +305,41 @@ class Spool:
                 self._file.close()
             self._file = None
         try:
-            aside = salvage.move_aside(self.path, time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()))
-            self._rescue(aside)
+            if self._aside is None:
+                self._aside = salvage.move_aside(self.path, time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()))
+            else:  # it is the new file, into which the old one was being saved
+                salvage.remove(self.path)
+            log.error("spool was damaged and moved aside: error=%r file=%s", _line(damage), self._aside)
+            self._reopen()
         except (sqlite3.Error, OSError) as error:
             self._refused(error)
-            return
-        log.error("spool was damaged and moved aside: error=%r file=%s", " ".join(str(damage).split()), aside)
 
     def _rescue(self, aside: Path) -> None:
+        """Begin a new file with what can be read of a damaged one. Used only when whole; else all of it is done again."""
         contents = salvage.read_contents(aside)
-        if contents is None:
-            # Whether its records were uploaded is unknown, and none may count twice: a new epoch, and a count.
-            self._damaged += 1
-            self._file = SpoolFile(self.path, self._consumers)
-            return
-        self._file = SpoolFile(self.path, self._consumers, contents)
-        after = min((state[0] for state in contents.consumers.values()), default=0)
-        records = salvage.read_records(aside, after, contents.last_sequence)
-        kept = 0
+        file = SpoolFile(self.path, self._consumers, contents)
         try:
-            while some := list(islice(records, 256)):
-                self._file.restore(some)
-                kept += len(some)
-        finally:
-            self._damaged += max(contents.last_sequence - after - kept, 0)
-        log.warning("spool rescued: records=%d rounds=%d lost_records=%d", kept, self._file.rounds, self._damaged)
+            # Without contents it is unknown which records were uploaded, and none may count twice: one count for all.
+            lost = 1 if contents is None else _restore(file, contents, aside)
+        except BaseException:
+            file.close()
+            raise
+        self._file = file
+        self._damaged += lost
+        self._note_damage(lost)
+        log.warning("spool rescued: rounds=%d lost_records=%d", file.rounds, lost)
+
+
+def _restore(file: SpoolFile, contents: Contents, aside: Path) -> int:
+    """Put what can be read of a damaged file into a new one; how many records could not."""
+    after = min((state[0] for state in contents.consumers.values()), default=0)
+    records = salvage.read_records(aside, after, contents.last_sequence)
+    kept = 0
+    while some := list(islice(records, 256)):
+        file.restore(some)
+        kept += len(some)
+    return max(contents.last_sequence - after - kept, 0)
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())

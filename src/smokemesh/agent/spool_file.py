@@ -1,10 +1,12 @@
 """The spool's file: records, consumers and counts in SQLite (WAL, synchronous FULL). One transaction per method.
 
-It raises what SQLite raises; `agent.spool` decides what a full disk or a damaged file means.
+Each opening begins an epoch for the records then made; older records keep theirs, and numbers go on counting. A copy of
+the file brought back so never puts other rounds under a name that was used. It raises what SQLite raises; `agent.spool` decides what a full disk or a damaged file means.
 """
 
 import secrets
 import sqlite3
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -24,10 +26,13 @@ EMPTY: Final = pack(RoundBatch.empty())
 SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS meta (
     one INTEGER PRIMARY KEY CHECK (one = 1),
-    epoch TEXT NOT NULL,
     last_sequence INTEGER NOT NULL,
     dropped_rounds INTEGER NOT NULL,
     damaged_records INTEGER NOT NULL
+);
+CREATE TABLE IF NOT EXISTS epoch (
+    first INTEGER PRIMARY KEY,
+    name TEXT NOT NULL
 );
 CREATE TABLE IF NOT EXISTS record (
     sequence INTEGER PRIMARY KEY,
@@ -60,10 +65,11 @@ class Entry:
 class Contents:
     """All that a file says beside its records."""
 
-    epoch: str = field(default_factory=lambda: secrets.token_hex(8))
     last_sequence: int = 0
     dropped_rounds: int = 0
     damaged_records: int = 0
+    #: First sequence number -> name.
+    epochs: dict[int, str] = field(default_factory=dict)
     #: Name -> acknowledged, first and last of the pinned range (0, 0 for none).
     consumers: dict[str, tuple[int, int, int]] = field(default_factory=dict)
 
@@ -95,6 +101,7 @@ class SpoolFile:
             with self._transaction():
                 self._begin_with(contents or Contents())
                 self._register(consumers)
+                self._begin_epoch()
             self._load()
         except BaseException:
             self._db.close()
@@ -113,8 +120,9 @@ class SpoolFile:
         db.executescript(SCHEMA)
 
     def _begin_with(self, contents: Contents) -> None:
-        row = (contents.epoch, contents.last_sequence, contents.dropped_rounds, contents.damaged_records)
-        if self._db.execute("INSERT OR IGNORE INTO meta VALUES (1, ?, ?, ?, ?)", row).rowcount:
+        row = (contents.last_sequence, contents.dropped_rounds, contents.damaged_records)
+        if self._db.execute("INSERT OR IGNORE INTO meta VALUES (1, ?, ?, ?)", row).rowcount:
+            self._db.executemany("INSERT OR REPLACE INTO epoch VALUES (?, ?)", contents.epochs.items())
             consumers = [(name, *state) for name, state in contents.consumers.items()]
             self._db.executemany("INSERT OR REPLACE INTO consumer VALUES (?, ?, ?, ?)", consumers)
 
@@ -129,12 +137,36 @@ class SpoolFile:
         self._db.executemany("DELETE FROM consumer WHERE name = ?", [(name,) for name in gone])
         self._db.executemany("INSERT INTO consumer VALUES (?, 0, 0, 0)", [(name,) for name in new])
 
+    def _begin_epoch(self) -> None:
+        """The next record is the first of a new epoch; epochs that hold no record any more are forgotten."""
+        self._db.execute("DELETE FROM epoch WHERE first > (SELECT last_sequence FROM meta)")
+        self._db.execute("INSERT INTO epoch SELECT last_sequence + 1, ? FROM meta", (secrets.token_hex(8),))
+        self._db.execute(
+            "DELETE FROM epoch WHERE first <"
+            " (SELECT max(first) FROM epoch WHERE first <= (SELECT min(acknowledged) + 1 FROM consumer))"
+        )
+
     def _load(self) -> None:
-        meta = self._db.execute("SELECT epoch, last_sequence, dropped_rounds, damaged_records FROM meta").fetchone()
-        self.epoch: str = meta[0]
-        self.last_sequence, self.dropped_rounds, self.damaged_records = (int(value) for value in meta[1:])
+        meta = self._db.execute("SELECT last_sequence, dropped_rounds, damaged_records FROM meta").fetchone()
+        self.last_sequence, self.dropped_rounds, self.damaged_records = (int(value) for value in meta)
+        #: (first sequence number, name), ascending.
+        self._epochs: list[tuple[int, str]] = self._db.execute(
+            "SELECT first, name FROM epoch ORDER BY first"
+        ).fetchall()
         totals = self._db.execute("SELECT ifnull(sum(rounds), 0), ifnull(sum(bytes), 0) FROM record").fetchone()
         self.rounds, self.bytes = int(totals[0]), int(totals[1])
+
+    def epoch_of(self, sequence: int) -> str:
+        """The name of the epoch a record belongs to."""
+        return self._epochs[self._epoch_at(sequence)][1]
+
+    def _epoch_at(self, sequence: int) -> int:
+        return max(bisect_right(self._epochs, sequence, key=lambda epoch: epoch[0]) - 1, 0)
+
+    def _last_of_epoch(self, sequence: int) -> int:
+        """The last record there may be in the epoch of this one."""
+        after = self._epochs[self._epoch_at(sequence) + 1 :]
+        return after[0][0] - 1 if after else self.last_sequence
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -184,8 +216,13 @@ class SpoolFile:
         """Move consumers on and delete what all have; the rounds and bytes deleted."""
         for name, sequence in acknowledged.items():
             self._db.execute(
-                "UPDATE consumer SET acknowledged = max(acknowledged, ?), pinned_first = 0, pinned_last = 0 WHERE name = ?",
+                "UPDATE consumer SET acknowledged = max(acknowledged, ?) WHERE name = ?",
                 (min(sequence, self.last_sequence), name),
+            )
+            # Written down late, or once more: a range pinned since then is another and stays.
+            self._db.execute(
+                "UPDATE consumer SET pinned_first = 0, pinned_last = 0 WHERE name = ? AND pinned_first <= ?",
+                (name, sequence),
             )
         if not acknowledged:
             return 0, 0
@@ -223,23 +260,12 @@ class SpoolFile:
         if not last:
             return None
         found = self._read(first, last)
-        return Upload(self.epoch, tuple(Record(n, found.get(n, EMPTY)) for n in range(first, last + 1)))
+        return Upload(self.epoch_of(first), tuple(Record(n, found.get(n, EMPTY)) for n in range(first, last + 1)))
 
     def unpin(self, consumer: str) -> None:
         """The next upload may be another range."""
         with self._transaction():
             self._set_pin(consumer, 0, 0)
-
-    def renew(self, consumer: str) -> None:
-        """Begin a new epoch; what the consumer was sent under the old one counts as acknowledged."""
-        epoch = secrets.token_hex(8)
-        with self._transaction():
-            self._db.execute(
-                "UPDATE consumer SET acknowledged = pinned_last WHERE name = ? AND pinned_last", (consumer,)
-            )
-            self._db.execute("UPDATE consumer SET pinned_first = 0, pinned_last = 0")
-            self._db.execute("UPDATE meta SET epoch = ?", (epoch,))
-        self.epoch = epoch
 
     def _consumer(self, name: str) -> tuple[int, int, int]:
         found = self._db.execute(
@@ -253,13 +279,14 @@ class SpoolFile:
         )
 
     def _choose(self, offset: int, most_bytes: int) -> tuple[int, int]:
-        """The longest range after `offset` within `most_bytes`, one record at least; (0, 0) when there is none."""
-        first = last = total = 0
+        """The longest range after `offset` within an epoch and `most_bytes`, one record at least; (0, 0): none is left."""
+        first = last = total = end = 0
         rows = self._db.execute("SELECT sequence, bytes FROM record WHERE sequence > ? ORDER BY sequence", (offset,))
         for sequence, size in rows:
             total += size
-            if first and (total > most_bytes or sequence != last + 1):
+            if first and (total > most_bytes or sequence != last + 1 or sequence > end):
                 break
+            end = end or self._last_of_epoch(sequence)
             first, last = first or sequence, sequence
         return first, last
 

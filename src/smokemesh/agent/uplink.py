@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from smokemesh.agent.backoff import REFUSED, Backoff
-from smokemesh.agent.channel import Channel, Refused
+from smokemesh.agent.channel import TOO_LARGE, Channel, Refused, TooLargeForProxy
 from smokemesh.agent.packed import PackedAssignment
 from smokemesh.agent.spool import Spool
 from smokemesh.errors import AuthError, MasterError, SmokemeshError, WireError
@@ -25,11 +25,12 @@ from smokemesh.wire.messages import Heartbeat, HeartbeatReply, Upload, UploadRep
 POLL_WAIT: Final = 50.0
 #: Seconds between two polls at least.
 LEAST_POLL: Final = 0.5
-#: Bytes of records in one upload.
-MOST_UPLOAD: Final = 4 * 2**20
-#: Answers that mean the body itself was not taken, and never will be.
+#: Bytes of records in one upload: many a proxy takes bodies of up to 1 MB (nginx unless told otherwise).
+MOST_UPLOAD: Final = 900_000
+#: With `channel.TOO_LARGE` the answers that mean the body itself was not taken, and never will be.
 BAD_BODY: Final = 400
-TOO_LARGE: Final = 413
+#: The code of an answer that means the body came too slowly.
+TOO_SLOW: Final = "too_slow"
 
 log = logging.getLogger("smokemesh.uplink")
 
@@ -151,14 +152,13 @@ class Uplink:
             return False
         try:
             answer = channel.exchange("POST", messages.ROUNDS, messages.encode(upload))
-        except Refused as error:
+        except (Refused, TooLargeForProxy) as error:
             self._not_taken(upload, error)
             raise
         reply = messages.decode(UploadReply, answer.body)
         first, last = upload.records[0].sequence, upload.records[-1].sequence
         if reply.epoch != upload.epoch or reply.stored < first:
             raise MasterError(f"{channel.base}: sent records {first} to {last}, it says it has {reply.stored}")
-        self._spool.renew(self._consumer, reply.stored)
         self._spool.acknowledge(self._consumer, upload.epoch, min(reply.stored, last))
         self._most_upload = min(2 * self._most_upload, MOST_UPLOAD)
         self.link.uploads += 1
@@ -168,15 +168,15 @@ class Uplink:
             log.warning("rounds refused by the master: rounds=%d reason=%r", reply.refused, reply.reason)
         return to_the_end or sum(len(record.rounds) for record in upload.records) > self._most_upload // 2
 
-    def _not_taken(self, upload: Upload, error: Refused) -> None:
-        """A range the master refuses for what it is must not block what comes behind it."""
-        if not (error.status == TOO_LARGE or (error.status == BAD_BODY and error.reason == WireError.code)):
+    def _not_taken(self, upload: Upload, error: Refused | TooLargeForProxy) -> None:
+        """A range refused for what it is must not block what comes behind it: in the end the one cause stands alone."""
+        if isinstance(error, Refused) and not _about_body(error):
             return
         if len(upload.records) > 1:
-            # It was certainly not stored, so it may be cut: in the end the one record that is the cause stands alone.
+            # An earlier attempt may have been stored without our knowing: the master leaves out what it holds.
             self._most_upload = max(sum(len(record.rounds) for record in upload.records) // 2, 1)
             self._spool.unpin(self._consumer)
-        else:
+        elif isinstance(error, Refused) and error.reason != TOO_SLOW:  # else it will be taken when things are better
             log.error(
                 "record refused by the master and dropped: sequence=%d error=%r", upload.records[0].sequence, error
             )
@@ -210,3 +210,8 @@ class Uplink:
         if isinstance(error, AuthError) or (isinstance(error, Refused) and error.status in (401, 403)):
             return job.backoff.failure(REFUSED)
         return job.backoff.failure(error.retry_after if isinstance(error, Refused) else 0.0)
+
+
+def _about_body(error: Refused) -> bool:
+    """Whether the master will never take this body."""
+    return error.status == TOO_LARGE or (error.status == BAD_BODY and error.reason == WireError.code)

@@ -37,13 +37,14 @@ class Record(msgspec.Struct, frozen=True):
 
 
 class Upload(msgspec.Struct, frozen=True):
-    """Consecutive records of one spool.
+    """Consecutive records of one epoch of a spool.
 
     (agent, epoch, first sequence, last sequence) names the upload: an agent that got no answer sends exactly
     the same range again, and the master stores it once.
     """
 
-    #: Random name of the spool, new whenever the spool is made anew and its numbers begin again at 1.
+    #: Random name under which the records were made, new at each start of the agent. Numbers go on counting through
+    #: epochs. So a copy of a spool brought back repeats no name, and what it holds of old epochs is known.
     epoch: str
     records: tuple[Record, ...]
 
