@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from smokemesh.errors import StoreError, WireError
-from smokemesh.master.ingest import Ingest, address_text, select
+from smokemesh.master.ingest import IN_MEMORY, MOST_AHEAD, Ingest, address_text, select
 from smokemesh.model.assignment import Task, task_id
 from smokemesh.model.rounds import RoundBatch
 from smokemesh.model.series import SeriesQuestion
@@ -92,9 +93,9 @@ def stored(store: ClickHouseRounds, agent: str, task: int = PLAIN.id) -> int:
     return len(raw)
 
 
-def take(ingest: Ingest, agent: str, *uploads: Upload) -> list[tuple[int, bool, int]]:
+def take(ingest: Ingest, agent: str, *uploads: Upload, now: int = NOW) -> list[tuple[int, bool, int]]:
     async def scenario() -> list[tuple[int, bool, int]]:
-        replies = [await ingest.take(agent, one, NOW) for one in uploads]
+        replies = [await ingest.take(agent, one, now) for one in uploads]
         return [(reply.stored, reply.duplicate, reply.refused) for reply in replies]
 
     return asyncio.run(scenario())
@@ -121,6 +122,124 @@ def test_a_crash_between_store_and_catalogue(
     assert catalogue.stored_sequence("crash", "e1") == 0
     assert take(ingest, "crash", one) == [(2, False, 0)]
     assert stored(store, "crash") == 2
+
+
+class Unsure:
+    """The store of a test, which once does an insert, or not, and says that it failed."""
+
+    def __init__(self, store: ClickHouseRounds) -> None:
+        self._store, self.lose, self.fail = store, False, True
+
+    def insert(self, agent: str, batch: RoundBatch, token: str) -> None:
+        if not (self.fail and self.lose):
+            self._store.insert(agent, batch, token)
+        if self.fail:
+            raise StoreError("rounds: no answer")
+
+    def held(self, agent: str, batch: RoundBatch) -> NDArray[np.bool_]:
+        return self._store.held(agent, batch)
+
+
+@pytest.fixture
+def unsure(store: ClickHouseRounds) -> Unsure:
+    return Unsure(store)
+
+
+@pytest.fixture
+def doubtful(unsure: Unsure, catalogue: Catalogue) -> Iterator[Ingest]:
+    made = Ingest(unsure, catalogue, lambda _: (PLAIN, SEVERAL), oldest=lambda: 10 * 365 * 86400.0)  # type: ignore[arg-type]
+    yield made
+    made.close()
+
+
+ROUNDS = tuple(rounds(-s) for s in range(50, 0, -10))
+
+
+@pytest.mark.parametrize("lose", [False, True], ids=["stored", "lost"])
+@pytest.mark.parametrize(
+    "again",
+    [
+        [upload(1, *ROUNDS[:4]), upload(5, ROUNDS[4])],
+        [upload(1, *ROUNDS[:2]), upload(3, *ROUNDS[2:4]), upload(5, ROUNDS[4])],
+        [upload(1, ROUNDS[0]), upload(2, *ROUNDS[1:])],
+        [upload(1, *ROUNDS)],
+    ],
+    ids=["same", "cut", "cut and grown", "grown"],
+)
+def test_a_range_in_doubt_counts_once_however_it_is_cut(
+    doubtful: Ingest,
+    unsure: Unsure,
+    store: ClickHouseRounds,
+    request: pytest.FixtureRequest,
+    lose: bool,
+    again: list[Upload],
+) -> None:
+    agent, unsure.lose = request.node.name, lose
+    with pytest.raises(StoreError):
+        take(doubtful, agent, upload(1, *ROUNDS[:4]))
+    unsure.fail = False
+    take(doubtful, agent, *again)
+    assert stored(store, agent) == 5
+
+
+@pytest.mark.parametrize("lose", [False, True], ids=["stored", "lost"])
+def test_doubt_after_doubt(doubtful: Ingest, unsure: Unsure, store: ClickHouseRounds, lose: bool) -> None:
+    """A grown range is in doubt too: the first one is then no repetition any more."""
+    agent, unsure.lose = f"doubt {lose}", True
+    with pytest.raises(StoreError):
+        take(doubtful, agent, upload(1, *ROUNDS[:2]))
+    unsure.lose = lose
+    with pytest.raises(StoreError):
+        take(doubtful, agent, upload(1, *ROUNDS))
+    unsure.fail = False
+    take(doubtful, agent, upload(1, *ROUNDS[:2]), upload(3, *ROUNDS[2:]))
+    assert stored(store, agent) == 5
+
+
+@pytest.mark.parametrize("lose", [False, True], ids=["stored", "lost"])
+def test_a_range_long_in_doubt_counts_once(
+    doubtful: Ingest, unsure: Unsure, store: ClickHouseRounds, lose: bool
+) -> None:
+    """The store may have forgotten the name of the insert."""
+    agent, unsure.lose = f"long {lose}", lose
+    with pytest.raises(StoreError):
+        take(doubtful, agent, upload(1, *ROUNDS))
+    unsure.fail = False
+    names: list[str] = []
+    insert = store.insert
+
+    def forgetful(agent: str, batch: RoundBatch, token: str) -> None:
+        names.append(token)
+        insert(agent, batch, f"{token} as if it were new")
+
+    unsure.insert = forgetful  # type: ignore[method-assign]
+    take(doubtful, agent, upload(1, *ROUNDS), now=NOW + IN_MEMORY)
+    assert stored(store, agent) == 5
+    assert len(names) == int(lose)
+
+
+def test_a_range_in_doubt_is_judged_as_the_first_time(
+    doubtful: Ingest, unsure: Unsure, store: ClickHouseRounds, catalogue: Catalogue
+) -> None:
+    """A round that was too far ahead then, or of a task not known then, is no reason to forget it now."""
+    unsure.lose = False
+    mixed = RoundBatch.concatenate([rounds(-20), rounds(MOST_AHEAD // SECOND + 60)])
+    with pytest.raises(StoreError):
+        take(doubtful, "judged", upload(1, mixed))
+    unsure.fail = False
+    assert take(doubtful, "judged", upload(1, mixed), now=NOW + 120 * SECOND) == [(1, False, 1)]
+    assert stored(store, "judged") == 1
+
+    late = Task(id=task_id("/late", "ping"), target="/late", host="192.0.2.9", probe="ping")
+    mixed = RoundBatch.concatenate([rounds(-20), rounds(-10, task=late.id)])
+    unsure.fail = True
+    with pytest.raises(StoreError):
+        take(doubtful, "learned", upload(1, mixed))
+    unsure.fail = False
+    catalogue.remember_tasks([late], NOW)
+    doubtful.forget_tasks()
+    assert take(doubtful, "learned", upload(1, mixed)) == [(1, False, 0)]
+    assert (stored(store, "learned"), stored(store, "learned", late.id)) == (1, 1)
 
 
 def test_a_range_known_in_part(ingest: Ingest, store: ClickHouseRounds) -> None:
@@ -173,7 +292,7 @@ def test_rounds_that_cannot_be_kept_are_named(ingest: Ingest, store: ClickHouseR
         reply = await ingest.take("mixed", upload(1, mixed), NOW)
         assert (reply.stored, reply.refused) == (1, 3)
         assert "1 rounds of a task that was never assigned (task 99" in reply.reason
-        assert "1 rounds dated more than an hour ahead: check the agent's clock" in reply.reason
+        assert "1 rounds dated more than 300 s ahead: check the agent's clock" in reply.reason
         assert "1 rounds older than any level is kept" in reply.reason
 
     asyncio.run(scenario())
@@ -213,6 +332,42 @@ def test_each_address_of_a_name_has_a_number_of_its_own(
     assert stored(store, agent, number) == 1
     assert catalogue.task(number).target == "/many"
     assert ingest.variants()[number].address == address
+
+
+def test_addresses_outlive_their_target_and_the_master(
+    ingest: Ingest, catalogue: Catalogue, store: ClickHouseRounds
+) -> None:
+    """The target is gone; rounds of it wait in spools, of addresses that the master never saw."""
+    seen, unseen = (task_id("/many", "ping", f"2001:db8::{i}") for i in (1, 2))
+    packed = [bytes.fromhex("20010db8") + bytes(11) + bytes([i]) for i in (1, 2)]
+    take(ingest, "gone-many", upload(1, rounds(-10, task=seen, address=packed[0])))
+    again = Ingest(store, catalogue, lambda _: ())
+    assert again.variants()[seen].address == "2001:db8::1"
+    assert take(again, "gone-many", upload(2, rounds(-5, task=unseen, address=packed[1]))) == [(2, False, 0)]
+    assert again.variants()[unseen].address == "2001:db8::2"
+    again.close()
+
+
+def test_numbers_that_mean_nothing_are_remembered_up_to_a_bound(
+    ingest: Ingest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("smokemesh.master.ingest.MOST_STRANGE", 100)
+    for start in (1000, 2000, 3000):
+        numbers = range(start, start + 60)
+        batch = RoundBatch.from_columns(len(numbers), {"task": list(numbers), "time": [NOW] * len(numbers)})
+        kept, _ = ingest._judge.sift("strange", batch, NOW)
+        assert len(kept) == 0
+    assert len(ingest._judge._strange["strange"]) == 100
+
+
+def test_two_hosts_with_one_name_are_noticed(ingest: Ingest) -> None:
+    for number in range(1, 4):
+        take(ingest, "twins", upload(number, rounds(-number)), upload(number, rounds(-number), epoch="e2"))
+    assert ingest.rivals.returns() == {"twins": 4}
+    assert ingest.rivals.trouble("twins", NOW).startswith("two hosts report as twins: ")
+    assert ingest.rivals.trouble("twins", NOW + 2 * 86400 * SECOND) == ""
+    take(ingest, "starts", *(upload(n, rounds(-n), epoch=f"e{n}") for n in range(1, 9)))
+    assert ingest.rivals.trouble("starts", NOW) == ""
 
 
 def test_records_that_cannot_be_read_are_refused_whole(ingest: Ingest, store: ClickHouseRounds) -> None:

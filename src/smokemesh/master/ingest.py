@@ -1,19 +1,22 @@
 """The one door in: verified uploads go to the store, then to those who watch, and only then are they acknowledged.
 
-An upload is named by (agent, epoch, first and last sequence). The catalogue knows the last sequence stored, the store
-the names of recent inserts. So a range sent again, or left half-done by a crash, counts once. A round that cannot be
-kept (of a task that was never assigned, or dated where no honest clock can have been) is counted, logged and named
-in the answer: nothing disappears in silence.
+An upload is named by (agent, epoch, first and last sequence). The catalogue knows the last sequence stored and the
+range that is being stored, the store the names of recent inserts and the rounds it has. So a range sent again, cut
+otherwise, or left half-done by a crash, counts once. A round that cannot be kept (of a task that was never assigned, or
+dated where no honest clock can have been) is counted, logged and named in the answer: nothing disappears in silence.
 """
 
 import asyncio
 import logging
 import re
+import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from hashlib import blake2b
 from ipaddress import IPv6Address
+from itertools import islice
 from typing import Final, Protocol
 
 import numpy as np
@@ -21,17 +24,21 @@ from numpy.typing import NDArray
 
 from smokemesh.errors import NotFound, WireError
 from smokemesh.master.metrics import Label
-from smokemesh.model.assignment import Task, probe_name, task_id
+from smokemesh.master.rivals import Rivals
+from smokemesh.model.assignment import Task, task_id
 from smokemesh.model.rounds import COLUMNS, RoundBatch
-from smokemesh.storage.catalogue import Catalogue
+from smokemesh.storage.catalogue import Catalogue, Intent
 from smokemesh.storage.store import RoundStore
 from smokemesh.wire.columns import MOST_BYTES, unpack
 from smokemesh.wire.messages import Record, Upload, UploadReply
+from smokemesh.wire.signing import MOST_SKEW
 
 log = logging.getLogger(__name__)
 
-#: Nanoseconds a round may lie in the future: past that a clock is wrong, and the round would hide true ones.
-MOST_AHEAD: Final = 3600 * 10**9
+#: Nanoseconds a round may lie in the future: no further than the clock of an agent whose requests are taken.
+MOST_AHEAD: Final = MOST_SKEW * 10**9
+#: Nanoseconds for which the store surely remembers the name of an insert.
+IN_MEMORY: Final = 3600 * 10**9
 #: Task numbers remembered, for each agent, as meaning nothing.
 MOST_STRANGE: Final = 10_000
 #: Bytes that one upload may unpack to.
@@ -82,7 +89,10 @@ class Ingest:
         self._judge = Judge(catalogue, tasks_of, oldest)
         self._threads = ThreadPoolExecutor(WORKERS, thread_name_prefix="ingest")
         self._turns: dict[str, asyncio.Lock] = {}
+        #: Whether two hosts work under one name.
+        self.rivals = Rivals()
         self.counters = Counters()
+        self._counting = threading.Lock()
 
     async def take(self, agent: str, upload: Upload, now: int) -> UploadReply:
         """Store an upload and say what is stored. Raises WireError or StoreError, and then nothing is acknowledged."""
@@ -112,24 +122,58 @@ class Ingest:
     def _take(self, agent: str, upload: Upload, now: int) -> UploadReply:
         """In a thread: the only place where rounds enter the store."""
         _check_range(upload)
+        if self.rivals.saw(agent, upload.epoch, now):
+            log.warning("an older epoch came back, two hosts with one name? agent=%s epoch=%s", agent, upload.epoch)
         stored = self._catalogue.stored_sequence(agent, upload.epoch)
         # What an agent that lost its own memory sends twice is cut off; the rest has a name of its own.
         fresh = [record for record in upload.records if record.sequence > stored]
         if not fresh:
-            self.counters.duplicates += 1
+            self._count(duplicates=1)
             return UploadReply(epoch=upload.epoch, stored=stored, duplicate=True)
         first, last = fresh[0].sequence, fresh[-1].sequence
         batch = _unpack(fresh)
-        kept, refusals = self._judge.sift(agent, batch, now)
         began = time.monotonic()
-        if len(kept):
-            self._store.insert(agent, kept, f"{agent}/{upload.epoch}/{first}-{last}")
+        kept, refusals = self._store_once(agent, upload.epoch, Intent(first, last, now, ""), batch)
         self._catalogue.record_stored(agent, upload.epoch, last, now)
-        self.counters.seconds += time.monotonic() - began
-        self.counters.refused += len(batch) - len(kept)
-        self._note(agent, kept, refusals, missing=first - stored - 1 if stored else 0)
+        refused = len(batch) - len(kept)
+        missing = max(0, first - stored - 1) if stored else 0
+        seconds = time.monotonic() - began
+        self._count(uploads=1, rounds=len(kept), refused=refused, gaps=missing, seconds=seconds)
+        _note(agent, refusals, missing)
         self._tell(agent, kept)
-        return UploadReply(epoch=upload.epoch, stored=last, refused=len(batch) - len(kept), reason="; ".join(refusals))
+        return UploadReply(epoch=upload.epoch, stored=last, refused=refused, reason="; ".join(refusals))
+
+    def _store_once(self, agent: str, epoch: str, fresh: Intent, batch: RoundBatch) -> tuple[RoundBatch, list[str]]:
+        """Insert what can be kept, each round once, also when an earlier attempt is in doubt.
+
+        The same rounds under the same name are a repetition, which the store drops or completes, as long as it
+        remembers names. For anything else that touches what is in doubt, the store is asked which rounds it has.
+        """
+        doubt = self._catalogue.intent(agent, epoch)
+        name = f"{agent}/{epoch}/{fresh.first}-{fresh.last}"
+        if doubt and (doubt.first, doubt.last) == (fresh.first, fresh.last) and _recent(doubt, fresh.begun):
+            kept, refusals = self._judge.sift(agent, batch, doubt.begun)
+            if _digest(kept) == doubt.digest:
+                self._store.insert(agent, kept, name)
+                return kept, refusals
+        kept, refusals = self._judge.sift(agent, batch, fresh.begun)
+        wanted = kept
+        if doubt:
+            # From now on nothing in the whole range is a mere repetition.
+            whole = Intent(min(fresh.first, doubt.first), max(fresh.last, doubt.last), 0, "")
+            self._catalogue.intend(agent, epoch, whole)
+            wanted = select(kept, ~self._store.held(agent, kept))
+            name += f"/{_digest(wanted)}"
+        elif len(kept):
+            self._catalogue.intend(agent, epoch, replace(fresh, digest=_digest(kept)))
+        if len(wanted):
+            self._store.insert(agent, wanted, name)
+        return kept, refusals
+
+    def _count(self, **more: float) -> None:
+        with self._counting:
+            for name, value in more.items():
+                setattr(self.counters, name, getattr(self.counters, name) + value)
 
     def _tell(self, agent: str, kept: RoundBatch) -> None:
         """The rounds are stored: whatever befalls those who listen must not make the agent send them again."""
@@ -138,15 +182,6 @@ class Ingest:
                 listener.publish(agent, kept)
             except Exception:
                 log.exception("stored rounds not told: agent=%s", agent)
-
-    def _note(self, agent: str, kept: RoundBatch, refusals: Iterable[str], missing: int) -> None:
-        self.counters.uploads += 1
-        self.counters.rounds += len(kept)
-        if missing > 0:
-            self.counters.gaps += missing
-            log.warning("records missing, the agent's spool dropped them: agent=%s records=%d", agent, missing)
-        for reason in refusals:
-            log.warning("rounds refused: agent=%s reason=%r", agent, reason)
 
 
 class Judge:
@@ -157,11 +192,13 @@ class Judge:
         #: Agent -> numbers of tasks it may bring, and numbers found to mean nothing.
         self._known: dict[str, set[int]] = {}
         self._strange: dict[str, set[int]] = {}
-        self.variants: dict[int, Label] = {}
+        #: Names measured, now or once, by each of their addresses; None until they are looked up.
+        self._several: list[tuple[str, str]] | None = None
+        self.variants = {t.id: Label(t.target, t.probe, t.address) for t in catalogue.addresses()}
 
     def forget(self) -> None:
         """Tasks may have been added."""
-        self._known, self._strange = {}, {}
+        self._known, self._strange, self._several = {}, {}, None
 
     def sift(self, agent: str, batch: RoundBatch, now: int) -> tuple[RoundBatch, list[str]]:
         """The rounds to keep, and a sentence for each reason why others are not."""
@@ -170,7 +207,7 @@ class Judge:
         least = now - self._oldest() * 1e9
         verdicts = (
             (self._is_known(agent, batch, now), "of a task that was never assigned"),
-            (batch.time <= now + MOST_AHEAD, "dated more than an hour ahead: check the agent's clock"),
+            (batch.time <= now + MOST_AHEAD, f"dated more than {MOST_SKEW} s ahead: check the agent's clock"),
             (batch.time >= least, "older than any level is kept"),
         )
         keep = np.ones(len(batch), bool)
@@ -189,26 +226,27 @@ class Judge:
         strange = self._strange.setdefault(agent, set())
         unsure = set(numbers.tolist()) - known - strange
         if unsure:
-            known |= self._variants(agent, batch, unsure, now)
+            known |= self._variants(batch, unsure, now)
             known |= {number for number in unsure - known if self._was_assigned(number)}
-            strange |= set(list(unsure - known)[:MOST_STRANGE])
+            strange |= set(islice(unsure - known, max(0, MOST_STRANGE - len(strange))))
         return np.array([number in known for number in numbers.tolist()])[place]
 
-    def _variants(self, agent: str, batch: RoundBatch, unsure: set[int], now: int) -> set[int]:
+    def _variants(self, batch: RoundBatch, unsure: set[int], now: int) -> set[int]:
         """Numbers that stand for one address of a name measured with `addresses: all`: made of that very address."""
-        several = [task for task in self._tasks_of(agent) if task.addresses == "all"]
-        if not several:
+        if self._several is None:
+            self._several = [(known.target, known.probe) for known in self._catalogue.names_of_several()]
+        if not self._several:
             return set()
         rows = np.flatnonzero(np.isin(batch.task, np.array(sorted(unsure), np.uint64)))
         pairs = {(int(batch.task[i]), batch.address[i].tobytes()) for i in rows.tolist()}
         found = []
         for number, packed in pairs:
             address = address_text(packed)
-            of = next((t for t in several if task_id(t.target, t.probe, address) == number), None)
+            of = next((name for name in self._several if task_id(*name, address) == number), None)
             if of is not None:
-                found.append(Task(id=number, target=of.target, host=address, probe=of.probe))
-        self._catalogue.remember_tasks(found, now)
-        self.variants |= {task.id: Label(task.target, probe_name(task.probe), task.host) for task in found}
+                found.append(Task(id=number, target=of[0], host=address, probe=of[1]))
+        self._catalogue.remember_tasks(found, now, addresses=True)
+        self.variants |= {task.id: Label(task.target, task.probe, task.host) for task in found}
         return {task.id for task in found}
 
     def _was_assigned(self, number: int) -> bool:
@@ -231,6 +269,22 @@ def address_text(packed: bytes) -> str:
     """An address of a round as people and task numbers write it."""
     address = IPv6Address(packed)
     return str(address.ipv4_mapped or address)
+
+
+def _note(agent: str, refusals: Iterable[str], missing: int) -> None:
+    if missing:
+        log.warning("records missing, the agent's spool dropped them: agent=%s records=%d", agent, missing)
+    for reason in refusals:
+        log.warning("rounds refused: agent=%s reason=%r", agent, reason)
+
+
+def _recent(intent: Intent, now: int) -> bool:
+    return intent.begun > 0 and 0 <= now - intent.begun < IN_MEMORY
+
+
+def _digest(batch: RoundBatch) -> str:
+    """Names these rounds, whatever they measured."""
+    return blake2b(batch.task.tobytes() + batch.time.tobytes(), digest_size=8).hexdigest()
 
 
 def _check_range(upload: Upload) -> None:
