@@ -18,6 +18,7 @@ from smokemesh.errors import StoreError
 from smokemesh.model.rounds import Flag, RoundBatch
 from smokemesh.model.series import BANDS, LEVELS, Series, SeriesQuestion
 from smokemesh.settings.shape import Retention
+from smokemesh.storage import arrows
 from smokemesh.storage.rounds import PIECE, ClickHouseRounds, open_rounds
 from smokemesh.storage.schema import ACCURACY
 from smokemesh.storage.store import RoundStore
@@ -468,6 +469,50 @@ def test_threads_insert_and_ask_at_once(open_store: Open) -> None:
     for agent in range(4):
         wanted = [rounds(200, task=agent, begin=MIDNIGHT + i * 200 * MINUTE, seed=i) for i in range(4)]
         assert counts(store, task=agent) == expected(*wanted)
+
+
+def test_an_answer_that_failed_is_not_part_of_the_next(open_store: Open) -> None:
+    store, batch = open_store(), rounds(60)
+    store.insert("a", batch, "t")
+    begun = "SELECT number AS task, throwIf(number = 450) FROM numbers(500) SETTINGS max_block_size=100, max_threads=1"
+    for borrow in [store._clients.reading, store._clients.writing] * 4:
+        with pytest.raises(StoreError, match="throwIf"), borrow() as client:
+            client.raw_query(begun, fmt="Arrow")
+        for level in LEVELS:
+            assert ask(store, MIDNIGHT, MIDNIGHT + HOUR, level=level).rounds.sum() == 60
+        with borrow() as client:
+            table = arrows.read(client.raw_query("SELECT currentDatabase() AS name", fmt="Arrow"))
+        assert table.to_pydict() == {"name": ["smokemesh"]}
+    store.insert("a", batch, "t")
+    assert counts(store) == expected(batch)
+
+
+def test_no_connection_is_lost_by_failing(open_store: Open) -> None:
+    store = open_store()
+    for borrow in [store._clients.reading, store._clients.writing] * 6:
+        with pytest.raises(ZeroDivisionError), borrow():
+            raise ZeroDivisionError
+    store.insert("a", rounds(1), "t")
+    assert counts(store)["raw"][0] == 1
+    store.close()
+    for _ in range(6):
+        with pytest.raises(StoreError, match="storage chdb://"):
+            store.ping()
+
+
+def test_answers_that_are_not_one_whole_file_are_refused() -> None:
+    first, second = (arrows.write("a", rounds(n)) for n in (3, 5))
+    assert arrows.read(second).num_rows == 5
+    for damaged in (
+        first + second,
+        first[:100] + second,
+        second + first,
+        first[:-20] + second,
+        second[:-1],
+        b"nonsense",
+    ):
+        with pytest.raises(StoreError, match="storage: an answer of the database"):
+            arrows.read(damaged)
 
 
 def test_a_store_in_use_says_by_whom(open_store: Open, tmp_path: Path) -> None:

@@ -114,15 +114,20 @@ def test_only_tokens_without_their_part_are_taken_back(tmp_path: Path) -> None:
     logs.mkdir(parents=True)
     for part in ("20261121_1_4_1", "20261121_6_6_0", "20261122_2_2_0_9", "tmp_insert_20261121_5_5_0", "detached"):
         (table / part).mkdir()
+        (table / part / "columns.txt").write_text("columns")
+        (table / part / "checksums.txt").write_text("checksums format version: a later one")
+    (table / "20261121_8_8_0").mkdir()
     (logs / "deduplication_log_1.txt").write_text(
         "1\t20261121_2_2_0\tmerged\n1\t20261121_5_5_0\tlost\n1\t20261121_6_6_0\theld\n1\t20261121_7_7_0\tdropped\n"
     )
     (logs / "deduplication_log_10.txt").write_text(
-        "2\t20261121_7_7_0\tdropped\n1\t20261122_2_2_0\tmutated\n1\tsomething-else\tunknown\n1\t20261122_9_9_0\tto"
+        "2\t20261121_7_7_0\tdropped\n1\t20261122_2_2_0\tmutated\n1\tsomething-else\tunknown\n1\t20261121_8_8_0\tempty\n"
+        "1\t20261122_9_9_0\tto"
     )
-    assert take_back_lost_inserts(tmp_path) == 1
+    assert take_back_lost_inserts(tmp_path) == 2
     assert (logs / "deduplication_log_10.txt").read_text() == (
-        "2\t20261121_7_7_0\tdropped\n1\t20261122_2_2_0\tmutated\n1\tsomething-else\tunknown\n2\t20261121_5_5_0\tlost\n"
+        "2\t20261121_7_7_0\tdropped\n1\t20261122_2_2_0\tmutated\n1\tsomething-else\tunknown\n1\t20261121_8_8_0\tempty\n"
+        "2\t20261121_5_5_0\tlost\n2\t20261121_8_8_0\tempty\n"
     )
     assert take_back_lost_inserts(tmp_path) == 0
 

@@ -6,8 +6,10 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
+from smokemesh.errors import StoreError
 from smokemesh.model.rounds import COLUMNS, RoundBatch
 
+_MAGIC: Final = b"ARROW1"
 _PLAIN: Final = [name for name in COLUMNS if name not in ("task", "time")]
 
 
@@ -34,12 +36,28 @@ def read(data: bytes) -> pa.Table:
     """An answer of the database; without rows it has no columns either."""
     if not data:
         return pa.table({})
-    return pa.ipc.open_file(pa.py_buffer(data)).read_all().combine_chunks()
+    try:
+        source = pa.BufferReader(data)
+        source.seek(len(_MAGIC) + 2)
+        # The batches are those a stream would have, so the footer need not be believed, only stand right after them.
+        table = pa.ipc.open_stream(source).read_all()
+    except (pa.ArrowException, OSError) as error:
+        raise StoreError(f"storage: an answer of the database cannot be read: {error}; ask again") from error
+    if data[source.tell() :] != _footer(data):
+        raise StoreError("storage: an answer of the database has another one in it; ask again")
+    return table.combine_chunks()
+
+
+def _footer(data: bytes) -> bytes:
+    """The end of an Arrow file: the footer, its length, and the magic."""
+    length = int.from_bytes(data[-len(_MAGIC) - 4 : -len(_MAGIC)], "little")
+    return data[-len(_MAGIC) - 4 - length :] if data.endswith(_MAGIC) else b""
 
 
 def column(table: pa.Table, name: str) -> np.ndarray:
     """One column of numbers."""
-    return table[name].to_numpy()
+    values: np.ndarray = table[name].to_numpy()
+    return values
 
 
 def matrix(table: pa.Table, name: str, width: int) -> np.ndarray:

@@ -9,8 +9,9 @@ import fcntl
 import os
 import queue
 import re
+import threading
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 from urllib.parse import quote, unquote, urlsplit
@@ -43,7 +44,8 @@ _SETTINGS: Final = {
 _LOCK: Final = "smokemesh.lock"
 #: Memory the engine may keep for reuse before it is told to give it back.
 _SLACK: Final = 96 * 2**20
-_Pool: TypeAlias = "queue.LifoQueue[Client]"
+#: None stands for a connection to be opened when it is needed.
+_Pool: TypeAlias = "queue.LifoQueue[Client | None]"
 _libc: Final = ctypes.CDLL(None, use_errno=True)
 
 
@@ -53,15 +55,19 @@ class Clients:
     def __init__(self, dsn: str, *, readers: int, writers: int) -> None:
         self.dsn = dsn
         self._lock: int | None = None
-        path = embedded_path(dsn)
+        self._embedded = (path := embedded_path(dsn)) is not None
         self.database = "smokemesh" if path else unquote(urlsplit(dsn).path.strip("/")) or "smokemesh"
         if path is not None:
             self._lock = _take(path)
-            take_back_lost_inserts(path)
+            with translated(dsn):
+                take_back_lost_inserts(path)
         self._options = _options(dsn, path)
         self._readers: _Pool = queue.LifoQueue()
         self._writers: _Pool = queue.LifoQueue()
         self._all: list[Client] = []
+        #: Held while connections are opened or closed.
+        self._changing = threading.Lock()
+        self._entered = self._closed = False
         self._purged = 0
         try:
             for pool in [self._readers] * readers + [self._writers] * writers:
@@ -72,8 +78,10 @@ class Clients:
 
     def enter_database(self) -> None:
         """Use our database from now on; it must exist."""
-        for client in self._all:
-            client.database = self.database
+        with self._changing:
+            self._entered = True
+            for client in self._all:
+                client.database = self.database
 
     def reading(self) -> AbstractContextManager[Client]:
         """A connection for questions, for the time of the block; waits for a free one."""
@@ -96,25 +104,46 @@ class Clients:
 
     def close(self) -> None:
         """Wait for what runs, then let go of the database."""
-        for client in self._all:
-            client.close()
-        self._all.clear()
+        with self._changing:
+            self._closed = True
+            for client in self._all:
+                client.close()
+            self._all.clear()
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
 
     def _open(self) -> Client:
-        with translated(self.dsn):
+        with self._changing, translated(self.dsn):
+            if self._closed:
+                raise StoreError(f"storage {without_password(self.dsn)}: is closed")
             client = clickhouse_connect.get_client(**self._options)
-        self._all.append(client)
+            self._all.append(client)
+            if self._entered:
+                client.database = self.database
         return client
+
+    def _drop(self, client: Client) -> None:
+        """Let go of a connection that cannot be trusted any more."""
+        with self._changing, suppress(Error, OSError):
+            if client in self._all:
+                self._all.remove(client)
+                client.close()
 
     @contextmanager
     def _borrow(self, pool: _Pool) -> Iterator[Client]:
         client = pool.get()
         try:
+            if client is None:
+                client = self._open()
             with translated(self.dsn):
                 yield client
+        except BaseException:
+            # What the embedded engine had written of an answer before it failed, it would put before the next one.
+            if client is not None and self._embedded:
+                self._drop(client)
+                client = None
+            raise
         finally:
             pool.put(client)
 

@@ -2,13 +2,16 @@
 
 ClickHouse writes the token of an insert to a table's deduplication log and *then* renames the part it made
 (MergeTreeSink, 26.9). Killed between the two, the log remembers rounds the table never got, and the insert,
-sent again, would be taken for a repetition and lost. So each token whose part is not there is taken back, with
-the record the engine itself writes when it drops a part. Replicated tables commit both at once and need none.
+sent again, would be taken for a repetition and lost. So it is when the power fails before the part is written out,
+for then the engine puts the part aside. Each token whose part is not there and whole is taken back, with the
+record the engine itself writes when it drops a part. Replicated tables commit both at once and need none.
 """
 
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
+
+from smokemesh.storage.parts import is_whole
 
 _ADD: Final = "1"
 _DROP: Final = "2"
@@ -39,8 +42,8 @@ def _repair(logs: Path) -> int:
                 tokens[token] = part
             else:
                 tokens.pop(token, None)
-    held = _held(logs.parent)
-    lost = {token: name for token, name in tokens.items() if not _covered(name, held)}
+    held = _Held(logs.parent)
+    lost = {token: name for token, name in tokens.items() if not held.covers(name)}
     with files[-1].open("a", encoding="utf-8") as newest:
         newest.writelines(f"{_DROP}\t{name}\t{token}\n" for token, name in lost.items())
     return len(lost)
@@ -62,22 +65,33 @@ def _cut_torn_line(file: Path) -> None:
             torn.truncate(whole)
 
 
-def _held(table: Path) -> dict[str, list[_Part]]:
-    """Partition -> the parts on disk, whatever state they are in."""
-    held: dict[str, list[_Part]] = {}
-    for entry in table.iterdir():
-        part = _part(entry.name)
-        if part is not None:
-            held.setdefault(part.partition, []).append(part)
-    return held
+class _Held:
+    """The parts of a table on disk, whatever state they are in."""
 
+    def __init__(self, table: Path) -> None:
+        self._partitions: dict[str, dict[_Part, list[Path]]] = {}
+        for entry in table.iterdir():
+            part = _part(entry.name)
+            if part is not None:
+                self._partitions.setdefault(part.partition, {}).setdefault(part, []).append(entry)
+        self._whole: dict[_Part, bool] = {}
 
-def _covered(name: str, held: dict[str, list[_Part]]) -> bool:
-    """Is the part, or one it was merged into, on disk? A name of a form we do not know is left alone."""
-    wanted = _part(name)
-    if wanted is None:
-        return True
-    return any(part.first <= wanted.first and wanted.last <= part.last for part in held.get(wanted.partition, ()))
+    def covers(self, name: str) -> bool:
+        """Is the part, or one it was merged into, there and whole? A name of a form we do not know is left alone."""
+        wanted = _part(name)
+        if wanted is None:
+            return True
+        held = self._partitions.get(wanted.partition, {})
+        if wanted in held and self._is_whole(wanted):
+            return True
+        merged = (part for part in held if part.first <= wanted.first and wanted.last <= part.last)
+        return any(self._is_whole(part) for part in merged)
+
+    def _is_whole(self, part: _Part) -> bool:
+        """Looks at the files of each part once."""
+        if part not in self._whole:
+            self._whole[part] = any(map(is_whole, self._partitions[part.partition][part]))
+        return self._whole[part]
 
 
 def _part(name: str) -> _Part | None:
