@@ -119,11 +119,12 @@ function agentRow(series: Series, place: number): HTMLTableRowElement {
   return row;
 }
 
-/** The range of the figures, where it is not the range asked for: rollups are counted by whole bins. */
+/** The range of the figures, where it is not about the range asked for: rollups are counted by whole bins. */
 function counted(series: Series, reply: SeriesReply): string[] {
   const begin = series.begin < reply.begin ? series.begin : reply.begin;
   const end = Math.min(series.end, reply.now) > reply.end + 1 ? series.end : reply.end;
-  if (begin === reply.begin && end === reply.end) return [];
+  const more = reply.begin - begin + end - reply.end;
+  if (more < 0.01 * (reply.end - reply.begin)) return [];
   return [t("counted", { begin: moment(begin, 60), end: moment(Math.floor(end), 60) })];
 }
 
