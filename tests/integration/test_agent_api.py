@@ -16,7 +16,7 @@ import pytest
 from smokemesh.master.app import Server
 from smokemesh.master.premises import listen
 from smokemesh.master.quiet import MOST_COMPLAINTS, Quiet
-from smokemesh.master.state import Master, open_master
+from smokemesh.master.state import MOST_UPLOADS, Master, open_master
 from smokemesh.model.agent import Health
 from smokemesh.model.assignment import Assignment, task_id
 from smokemesh.model.rounds import RoundBatch
@@ -313,6 +313,24 @@ class TestHeartbeat:
         assert 'smokemesh_agent_up{agent="boomer"} 1.0' in text
         assert 'smokemesh_agent_spool_rounds{agent="boomer"} 7.0' in text
 
+    def test_it_does_not_wait_for_slow_uploads(self, running: Running) -> None:
+        slow = []
+        try:
+            for _ in range(MOST_UPLOADS + 1):
+                connection = http.client.HTTPConnection("127.0.0.1", running.port, timeout=30)
+                connection.putrequest("POST", messages.ROUNDS)
+                for name, value in running.sign("POST", messages.ROUNDS, b"").items():
+                    connection.putheader(name, value)
+                connection.putheader("Content-Length", "5")
+                connection.endheaders()
+                slow.append(connection)
+            wait_until(running.master.upload_places.locked)
+            assert running.call("POST", messages.HEARTBEAT, Heartbeat(health=HEALTH)).status == 200
+        finally:
+            for connection in slow:
+                connection.close()
+        wait_until(lambda: not running.master.upload_places.locked())
+
 
 class TestReload:
     @pytest.mark.parametrize(
@@ -360,6 +378,23 @@ class TestReload:
             ).status
             == 401
         )
+
+    def test_an_agent_taken_out_while_it_waits_is_told_so_in_words_it_believes(self, running: Running) -> None:
+        """`call` checks the signature: an agent that did not believe it would go on measuring."""
+        known = decode(Assignment, running.call("GET", messages.ASSIGNMENT, name="other").body).version
+        found: list[Assignment] = []
+
+        def wait() -> None:
+            reply = running.call("GET", messages.ASSIGNMENT, name="other", if_none_match=f'"{known}"', prefer="wait=20")
+            found.append(decode(Assignment, reply.body))
+
+        thread = threading.Thread(target=wait)
+        thread.start()
+        wait_until(lambda: "other" in running.master.assignments._changed)
+        running.write(CONFIG.replace("  other: {secret_file: secret}\n", ""))
+        assert running.ask("POST", "/-/reload").status == 200
+        thread.join(20)
+        assert [assignment.tasks for assignment in found] == [()]
 
 
 class TestOperations:

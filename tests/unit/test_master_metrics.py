@@ -37,6 +37,17 @@ def read(metrics: Metrics, labels: dict[int, Label]) -> dict[tuple[str, ...], fl
     }
 
 
+def test_a_round_out_of_the_future_hides_none() -> None:
+    now = 1000
+    table = SeriesTable(clock=lambda: now * SECOND)
+    table.publish("a", batch((7, 990, [0.010]), (7, 1009, [0.020]), (7, 1200, [0.030])))
+    assert table.newest[0, 0] == 1009, "it may be a step ahead"
+    now = 500  # the clock was set back
+    table.publish("a", batch((7, 495, [NAN])))
+    assert table.newest[0].tolist()[:2] == [495, 1.0]
+    assert table.rounds[0] == 4, "it counts all the same"
+
+
 def test_sums_and_the_newest_round() -> None:
     metrics = Metrics()
     metrics.series.publish("a", batch((7, 20, [0.010, 0.020, NAN]), (7, 10, [0.5, 0.5, 0.5]), (8, 10, [NAN])))

@@ -17,6 +17,7 @@ from litestar import Request, Response, Router, get, post
 from litestar.datastructures import State
 
 from smokemesh.errors import SmokemeshError, StoreError, WireError
+from smokemesh.master.operations import master_of
 from smokemesh.master.state import Master
 from smokemesh.wire import messages, signing
 from smokemesh.wire.messages import ErrorReply, Heartbeat, HeartbeatReply, Upload
@@ -62,22 +63,26 @@ class Answer:
 Handler = Callable[[Master, str, bytes], Awaitable[Answer]]
 
 
-async def _exchange(request: Asked, handle: Handler, most: int = 0) -> Response[bytes]:
-    """Authenticate, read, handle, sign."""
-    master: Master = request.app.state.master
+async def _exchange(
+    request: Asked, handle: Handler, most: int = 0, places: asyncio.Semaphore | None = None
+) -> Response[bytes]:
+    """Authenticate, read, handle, sign. Bodies of up to `most` bytes take one of the `places` in memory."""
+    master = master_of(request)
     headers = _headers(request)
-    signer = None
+    signer, secret = None, None
     try:
         signer = signing.authenticate(request.method, _target(request), headers, secret_of=master.registry.secret_of)
+        # The answer is signed as the question was, also when this agent gets another secret, or none, while it waits.
+        secret = master.registry.secret_of(signer.key_id)
         signing.check_clock(signer, time.time())
         master.replays.admit(signer, time.time())
-        async with master.bodies if most else nullcontext():  # a long poll holds no body, so it takes no place
+        async with places or nullcontext():
             body = await _read(request, most) if most else b""
             signing.check_digest(headers, body)
             answer = await handle(master, signer.key_id, body)
     except SmokemeshError as error:
         answer = _refusal(master, request, signer, error)
-    return _signed(master, headers, signer, answer)
+    return _signed(headers, signer, secret, answer)
 
 
 def _refusal(master: Master, request: Asked, signer: signing.Verified | None, error: SmokemeshError) -> Answer:
@@ -94,9 +99,8 @@ def _refusal(master: Master, request: Asked, signer: signing.Verified | None, er
 
 
 def _signed(
-    master: Master, headers: dict[str, str], signer: signing.Verified | None, answer: Answer
+    headers: dict[str, str], signer: signing.Verified | None, secret: bytes | None, answer: Answer
 ) -> Response[bytes]:
-    secret = master.registry.secret_of(signer.key_id) if signer else None
     sent = {"Content-Type": messages.CONTENT_TYPE}
     if signer and secret:
         sent |= signing.sign_response(
@@ -173,7 +177,7 @@ async def post_rounds(request: Asked) -> Response[bytes]:
         upload = messages.decode(Upload, body)
         return Answer(body=messages.encode(await master.ingest.take(agent, upload, time.time_ns())))
 
-    return await _exchange(request, handle, messages.MOST_BODY)
+    return await _exchange(request, handle, messages.MOST_BODY, master_of(request).upload_places)
 
 
 @post(messages.HEARTBEAT, status_code=200, include_in_schema=False)
@@ -187,7 +191,7 @@ async def post_heartbeat(request: Asked) -> Response[bytes]:
         reply = HeartbeatReply(clock=now, assignment=master.assignments.get(agent).version)
         return Answer(body=messages.encode(reply))
 
-    return await _exchange(request, handle, MOST_HEARTBEAT)
+    return await _exchange(request, handle, MOST_HEARTBEAT, master_of(request).heartbeat_places)
 
 
 routes = [

@@ -30,6 +30,9 @@ def gauges(master: Master, usage: list[LevelUsage]) -> Gauges:
         labels = {"level": level.level}
         rows.append(("smokemesh_store_rows", "Rows of a level.", labels, level.rows))
         rows.append(("smokemesh_store_bytes", "Bytes of a level on disk.", labels, level.bytes))
+    for agent, count in master.ingest.rivals.returns().items():
+        text = "Times an older epoch of its spool came back: more than a few mean two hosts with one name."
+        rows.append(("smokemesh_agent_epochs_returned_total", text, {"agent": agent}, count))
     for agent, seen in master.agents_seen().items():
         rows += _of_agent({"agent": agent}, seen, master)
     return Gauges(tuple(rows))

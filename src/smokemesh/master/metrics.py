@@ -7,8 +7,9 @@ is a metric itself.
 
 import math
 import threading
+import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -57,8 +58,10 @@ class Label:
 class SeriesTable:
     """Running numbers of each (agent, task), a row each. Safe from any thread."""
 
-    def __init__(self, most: int = MOST_SERIES, histograms: int = MOST_HISTOGRAMS) -> None:
-        self._most, self._lock = most, threading.Lock()
+    def __init__(
+        self, most: int = MOST_SERIES, histograms: int = MOST_HISTOGRAMS, clock: Callable[[], int] = time.time_ns
+    ) -> None:
+        self._most, self._clock, self._lock = most, clock, threading.Lock()
         self._rows: dict[tuple[str, int], int] = {}
         self._left_out: set[tuple[str, int]] = set()
         self.rounds = np.zeros(0, np.int64)
@@ -117,14 +120,18 @@ class SeriesTable:
         np.add.at(self.buckets, (of[fine], np.searchsorted(BUCKETS, rtts[fine])), 1)
 
     def _keep_newest(self, rows: NDArray[np.int64], batch: RoundBatch) -> None:
-        """Time, loss and median RTT of the newest round of each row."""
+        """Time, loss and median RTT of the newest round of each row; one out of the future hides no other."""
         medians = _medians(batch)
+        latest = self._clock() / 1e9 + batch.step
         for i in np.argsort(batch.time, kind="stable").tolist():
-            row = int(rows[i])
-            if row >= 0 and batch.time[i] / 1e9 >= self.newest[row, 0]:
+            row, begin = int(rows[i]), batch.time[i] / 1e9
+            if row < 0 or begin > latest[i]:
+                continue
+            held = self.newest[row, 0]
+            if begin >= held or held > latest[i]:
                 sent = int(batch.sent[i])
                 loss = (sent - int(batch.received[i])) / sent if sent else np.nan
-                self.newest[row] = batch.time[i] / 1e9, loss, medians[i]
+                self.newest[row] = begin, loss, medians[i]
 
 
 def _medians(batch: RoundBatch) -> NDArray[np.float64]:

@@ -34,8 +34,10 @@ log = logging.getLogger(__name__)
 #: Settings that take a restart to change.
 FIXED: Final = ("listen_host", "listen_port", "storage_dsn", "storage_cluster", "catalogue_dsn", "retention")
 
-#: Bodies in memory at the same time: with `messages.MOST_BODY`, a bound on what all agents together can occupy.
-MOST_BODIES: Final = 16
+#: Bodies in memory at the same time, a bound on what all agents together can occupy: uploads of `messages.MOST_BODY`
+#: bytes, and small heartbeats, which must not wait for agents behind slow lines.
+MOST_UPLOADS: Final = 16
+MOST_HEARTBEATS: Final = 64
 
 Load = Callable[[], MasterSettings]
 Result = TypeVar("Result")
@@ -78,8 +80,8 @@ class Master:
             oldest=lambda: max(asdict(self.settings.retention).values()),
         )
         self.quiet = Quiet()
-        #: Places for agents' bodies in memory.
-        self.bodies = asyncio.Semaphore(MOST_BODIES)
+        self.upload_places = asyncio.Semaphore(MOST_UPLOADS)
+        self.heartbeat_places = asyncio.Semaphore(MOST_HEARTBEATS)
         #: Why the newest configuration is not in force, "" when it is.
         self.reload_error = ""
         #: When a configuration was last put in force, nanoseconds UTC.
