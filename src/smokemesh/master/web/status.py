@@ -190,7 +190,7 @@ class Board:
             if held is None or settings is not held.settings or not 0 <= now - held.time <= FRESH_FOR * NANO:
                 tasks = {target.path: self._tasks_of(target) for target in settings.targets}
                 numbers = sorted({task.id for several in tasks.values() for task in several})
-                found = self._store.latest(numbers, now - self._horizon(settings)) if numbers else []
+                found = self._store.latest(numbers, now - self._horizon(settings), now) if numbers else []
                 latest = {(one.task, one.agent): one for one in found}
                 held = self._snapshot = Snapshot(settings, now, latest, tasks, patience(settings))
             return held
