@@ -46,6 +46,7 @@ class Standing:
 
     def __post_init__(self) -> None:
         tasks = make_assignments(self.settings)
+        self.catalogue.remember_tasks({t.id: t for a in tasks.values() for t in a.tasks}.values(), time.time_ns())
         self.ingest = Ingest(
             self.store, self.catalogue, lambda agent: tasks[agent].tasks, audience=(self.live,), oldest=lambda: 1e9
         )

@@ -11,6 +11,8 @@ from litestar import Litestar
 from litestar.testing import TestClient
 
 from smokemesh.errors import StoreError
+from smokemesh.master.registry import Registry
+from smokemesh.master.rivals import Rivals
 from smokemesh.master.web import pages, status
 from smokemesh.model.rounds import Flag
 from smokemesh.model.series import Latest
@@ -64,7 +66,7 @@ class Doubtful:
     def __init__(self, received: int) -> None:
         self.received = received
 
-    def latest(self, tasks: list[int], since: int) -> list[Latest]:
+    def latest(self, tasks: list[int], since: int, now: int | None = None) -> list[Latest]:
         return [
             Latest(task=task, agent=agent, time=time.time_ns(), step=60.0, sent=20, received=self.received,
                    median=0.0123 if self.received else math.nan, flags=int(Flag.OWN_DROPS))
@@ -89,6 +91,24 @@ def test_loss_that_may_be_the_agents_own_has_a_state_of_its_own(master: app.Stan
         assert told in client.get("/").text
         assert "存疑" in client.get("/?lang=zh").text
         assert client.get("/api/v1/tree").json()["counts"]["doubt"] == 9
+
+
+def test_an_agent_in_trouble_says_so(
+    client: TestClient[Litestar], master: app.Standing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "two hosts report as" not in client.get("/agents").text
+    rivals = Rivals()
+    for k in range(8):
+        rivals.saw("boomer", "ab"[k % 2], time.time_ns())
+    monkeypatch.setattr(master.ingest, "rivals", rivals)
+    monkeypatch.setattr(master, "registry", Registry({}))
+    master.registry.saw("boomer", app.health(spool_damaged=71), time.time_ns())
+    text = client.get("/agents", headers={"Accept-Language": "en"}).text
+    assert "two hosts report as boomer: give each agent a name and a secret of its own" in text
+    assert '<dt>Damaged records</dt><dd class="bad">71</dd>' in text
+    boomer, slater = client.get("/api/v1/agents").json()
+    assert boomer["trouble"].startswith("two hosts report as boomer")
+    assert slater["trouble"] == ""
 
 
 def test_names_from_the_configuration_are_text(client: TestClient[Litestar]) -> None:

@@ -161,6 +161,8 @@ class AgentBody(msgspec.Struct, frozen=True, kw_only=True):
     alive: bool
     #: The agent's clock minus the master's when it last called, seconds; the way of the message is part of it.
     clock_offset: float | None
+    #: What the master noticed of it and what to do, "" when all is well.
+    trouble: str
     health: dict[str, Any] | None
 
 
@@ -332,5 +334,6 @@ def _agent_body(desk: Desk, name: str, targets: int, heard: Sighting | None, now
         silent=silent,
         alive=silent is not None and silent < 3 * desk.settings.heartbeat_interval,
         clock_offset=heard.clock_offset if heard else None,
+        trouble=desk.master.ingest.rivals.trouble(name, now),
         health=msgspec.to_builtins(heard.health) if heard else None,
     )
