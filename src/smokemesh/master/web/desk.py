@@ -131,12 +131,10 @@ def tasks_of(master: Any, target: Target) -> list[status.Numbered]:
     usual = status.Numbered(status.task_of(target))
     if target.addresses != "all":
         return [usual]
-    labels = master.ingest.variants()
-    known = [task.id for task in master.catalogue.tasks_of(target.path) if task.probe == probe_name(target.probe)]
     found = [
-        status.Numbered(number, labels[number].address if number in labels else f"{number:016x}")
-        for number in known
-        if number != usual.id
+        status.Numbered(known.id, known.address or f"{known.id:016x}")
+        for known in master.catalogue.tasks_of(target.path)
+        if known.probe == probe_name(target.probe) and known.id != usual.id
     ]
     return found or [usual]
 
