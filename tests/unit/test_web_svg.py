@@ -13,6 +13,7 @@ from tests.web.shapes import DEAD, LOSSY, NANO, NOW, OK, cut, series
 from smokemesh.analysis import smoke
 from smokemesh.master.web import language, svg
 from smokemesh.master.web.summary import summarize
+from smokemesh.model.rounds import Flag
 from smokemesh.model.series import Series
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -138,3 +139,9 @@ def test_points_that_lie_closer_or_farther_than_their_step_leave_no_gap() -> Non
     assert svg.gaps(binned, begin, begin + 36_000 * NANO, NOW + 10**6 * NANO) == []
     hourly = replace(series([OK] * 10, begin=begin, step=3600.0), level="5m")
     assert svg.gaps(hourly, begin, begin + 36_000 * NANO, NOW + 10**6 * NANO) == []
+
+
+def test_loss_that_may_be_the_agents_own_is_said() -> None:
+    doubtful = replace(series([LOSSY] * 3), flags=np.full(3, Flag.OWN_DROPS, "u4"))
+    assert "up to 3 perhaps lost by the agent itself" in words(svg.draw(picture(doubtful)))
+    assert "perhaps" not in words(svg.draw(picture(series([LOSSY] * 3))))

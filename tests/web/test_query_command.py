@@ -8,6 +8,9 @@ import subprocess
 import sys
 
 import pytest
+from click.testing import CliRunner
+
+from smokemesh.cli.query import show
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -27,6 +30,24 @@ def test_a_table_for_people(address: str) -> None:
     assert re.match(r"/changzhou/rack29 seen from 常州一号: median [23]\.\d\d ms, loss ", head)
     assert columns.split() == ["TIME", "MEDIAN", "LEAST", "MOST", "JITTER", "LOSS", "ANSWERED"]
     assert 10 <= len(rows) <= 13
+
+
+def test_the_head_line_says_what_may_be_the_agents_own_and_a_range_that_is_wider() -> None:
+    summary = {"median_average": 0.01, "loss_average": 0.05, "sent": 900, "received": 855, "deviation": 0.001,
+               "doubtful": 12}  # fmt: skip
+    series = {"target": "/a", "title": "b", "summary": summary, "step": 3600.0, "time": [], "begin": 0.0, "end": 7200.0}
+    reply = {"begin": 1000.0, "end": 3000.0, "now": 1e9, "series": [series]}
+    with CliRunner().isolation() as (out, *_):
+        show(reply)
+        text = out.getvalue().decode()
+    assert "loss 5 % (45 of 900, up to 12 perhaps lost by the agent itself)" in text
+    assert re.search(r", figures from 19\S+ \d\d:00:00\+?\S* to 19\S+ \d\d:00:00", text)
+    series |= {"begin": 1000.0, "end": 3000.0, "summary": summary | {"doubtful": 0}}
+    with CliRunner().isolation() as (out, *_):
+        show(reply)
+        text = out.getvalue().decode()
+    assert "loss 5 % (45 of 900), sd" in text
+    assert "figures from" not in text
 
 
 def test_json_and_csv_for_programs(address: str) -> None:

@@ -104,17 +104,31 @@ def show(reply: dict[str, Any]) -> None:
 
     for place, series in enumerate(reply["series"]):
         summary = series["summary"]
-        lost = summary["sent"] - summary["received"]
+        lost = f"{summary['sent'] - summary['received']} of {summary['sent']}"
+        doubtful = f", up to {summary['doubtful']} perhaps lost by the agent itself" if summary["doubtful"] else ""
         click.echo(
             ("\n" if place else "")
             + f"{series['target']} seen from {series['title']}: median {duration(summary['median_average'])}, "
-            f"loss {percent(summary['loss_average'])} ({lost} of {summary['sent']}), sd {duration(summary['deviation'])}, "
-            f"one line stands for {span(series['step'])}"
+            f"loss {percent(summary['loss_average'])} ({lost}{doubtful}), sd {duration(summary['deviation'])}, "
+            f"one line stands for {span(series['step'])}{_widened(reply, series)}"
         )
         if not series["time"]:
             click.echo("nothing was measured in this range")
             continue
         print_table([_row(series, k) for k in range(len(series["time"]))], _COLUMNS)
+
+
+def _widened(reply: dict[str, Any], series: dict[str, Any]) -> str:
+    """The range of the figures, where it is not about the range asked for: rollups are counted by whole bins."""
+    begin, end = min(series["begin"], reply["begin"]), max(min(series["end"], reply["now"]), reply["end"])
+    asked = reply["end"] - reply["begin"]
+    return f", figures from {_moment(begin)} to {_moment(end)}" if end - begin > 1.01 * asked else ""
+
+
+def _moment(time: float) -> str:
+    from datetime import datetime
+
+    return datetime.fromtimestamp(time).astimezone().strftime("%Y-%m-%d %H:%M:%S%z")
 
 
 _COLUMNS: Final = {
@@ -124,13 +138,11 @@ _COLUMNS: Final = {
 
 
 def _row(series: dict[str, Any], k: int) -> dict[str, str]:
-    from datetime import datetime
-
     from smokemesh.master.web.screen import duration, percent
 
     sent, received = series["sent"][k], series["received"][k]
     return {
-        "time": datetime.fromtimestamp(series["time"][k]).astimezone().strftime("%Y-%m-%d %H:%M:%S%z"),
+        "time": _moment(series["time"][k]),
         "median": duration(series["median"][k]),
         "least": duration(series["bands"][0][k]),
         "most": duration(series["bands"][-1][k]),

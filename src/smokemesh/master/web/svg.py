@@ -446,7 +446,8 @@ def _below(picture: Picture) -> list[str]:
         medians = _figures(t, duration, (s.median_average, s.median_most, s.median_least, s.median_now))
         losses = _figures(t, percent, (s.loss_average, s.loss_most, s.loss_least, s.loss_now))
         lines.append(escape(f"{t('median')}:  {medians}   {t('deviation')} {duration(s.deviation)}"))
-        lines.append(escape(f"{t('loss')}:  {losses}"))
+        doubt = f"   {t('doubtful_text', count=s.doubtful)}" if s.doubtful else ""
+        lines.append(escape(f"{t('loss')}:  {losses}{doubt}"))
     zone = datetime.fromtimestamp(picture.end / NANO, picture.zone)
     span = " – ".join(
         datetime.fromtimestamp(time / NANO, picture.zone).strftime("%Y-%m-%d %H:%M")
