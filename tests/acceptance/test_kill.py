@@ -66,6 +66,10 @@ class Programs:
         with (self.directory / f"{name}.log").open("ab") as log:
             self.running[name] = subprocess.Popen(argv, stdout=log, stderr=log)
 
+    def agent_is_up(self) -> bool:
+        """Whether the agent started last holds its data directory: it listens to signals then."""
+        return (self.directory / "agent" / "agent.lock").read_text().strip() == str(self.running["agent"].pid)
+
     def end(self, name: str, how: signal.Signals) -> int:
         program = self.running.pop(name)
         program.send_signal(how)
@@ -100,7 +104,7 @@ def _ask(programs: Programs, question: str) -> list[tuple[int, bytes]]:
         return db.execute(question).fetchall()
 
 
-def _wait(programs: Programs, done: Callable[[], bool], what: str, patience: float = 60.0) -> None:
+def _wait(programs: Programs, done: Callable[[], bool], what: str, patience: float = 120.0) -> None:
     deadline = time.monotonic() + patience
     pause = subprocess.Popen(["sleep", "0"])
     while not done():
@@ -129,7 +133,7 @@ def _rows(batch: RoundBatch) -> set[tuple[int, int, int, int, bytes]]:
 
 
 @pytest.mark.privileged
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(480)
 def test_nothing_is_lost_or_doubled_by_ten_kills(programs: Programs) -> None:
     rng = random.Random(20)
     _install_witness(programs)
@@ -156,6 +160,8 @@ def _deliver_the_rest(programs: Programs) -> None:
     file = programs.directory / "agent.yaml"
     file.write_text(file.read_text() + 'limits: {deny: ["127.0.0.0/8"]}\n')
     programs.start("agent")
+    # All may have been delivered when the one before ended; a signal this early would find no handler yet.
+    _wait(programs, programs.agent_is_up, "an agent that holds its data directory")
     last = int(_ask(programs, "SELECT max(sequence) FROM witness")[0][0])
     _wait(
         programs,
