@@ -192,13 +192,11 @@ class Judge:
         #: Agent -> numbers of tasks it may bring, and numbers found to mean nothing.
         self._known: dict[str, set[int]] = {}
         self._strange: dict[str, set[int]] = {}
-        #: Names measured, now or once, by each of their addresses; None until they are looked up.
-        self._several: list[tuple[str, str]] | None = None
         self.variants = {t.id: Label(t.target, t.probe, t.address) for t in catalogue.addresses()}
 
     def forget(self) -> None:
         """Tasks may have been added."""
-        self._known, self._strange, self._several = {}, {}, None
+        self._known, self._strange = {}, {}
 
     def sift(self, agent: str, batch: RoundBatch, now: int) -> tuple[RoundBatch, list[str]]:
         """The rounds to keep, and a sentence for each reason why others are not."""
@@ -233,16 +231,16 @@ class Judge:
 
     def _variants(self, batch: RoundBatch, unsure: set[int], now: int) -> set[int]:
         """Numbers that stand for one address of a name measured with `addresses: all`: made of that very address."""
-        if self._several is None:
-            self._several = [(known.target, known.probe) for known in self._catalogue.names_of_several()]
-        if not self._several:
+        # Also names that are measured no more: rounds of them may come out of a spool.
+        several = [(known.target, known.probe) for known in self._catalogue.names_of_several()]
+        if not several:
             return set()
         rows = np.flatnonzero(np.isin(batch.task, np.array(sorted(unsure), np.uint64)))
         pairs = {(int(batch.task[i]), batch.address[i].tobytes()) for i in rows.tolist()}
         found = []
         for number, packed in pairs:
             address = address_text(packed)
-            of = next((name for name in self._several if task_id(*name, address) == number), None)
+            of = next((name for name in several if task_id(*name, address) == number), None)
             if of is not None:
                 found.append(Task(id=number, target=of[0], host=address, probe=of[1]))
         self._catalogue.remember_tasks(found, now, addresses=True)
