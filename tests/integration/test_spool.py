@@ -476,7 +476,7 @@ def test_records_lost_with_a_damaged_spool_are_told_to_the_master(path: Path) ->
     spool.next_upload(MASTER, PLENTY)
     health = reporter.report()
     assert (health.spool_damaged, health.spool_dropped) == (1, 1)
-    assert "1 records were damaged and are lost" in health.last_error
+    assert "was damaged, records lost: 1 or more" in health.last_error
     spool.close()
 
 

@@ -63,7 +63,7 @@ class HealthReporter:
         tally, plan, spool = self._prober.tally, self._prober.plan, self._spool
         fault = tally.last_error if now - tally.failed_at < RECENT else ""
         limit = tally.limit if now - tally.limited_at < RECENT else ""
-        lost = f"spool {spool.path}: {spool.lost} records were damaged and are lost; see the log, check the disk"
+        lost = f"spool {spool.path} was damaged, records lost: {spool.lost} or more; see the log, check the disk"
         damage = lost if spool.lost and now - spool.lost_at < LOST_RECENTLY else ""
         return spool.trouble or fault or damage or limit or _first_problem(plan.problems if plan else {})
 
