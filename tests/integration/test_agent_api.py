@@ -225,6 +225,19 @@ class TestWhoAsks:
         assert unknown.replace("nobody", "boomer") == wrong == without.replace("silent", "boomer")
         assert "unknown here or signs with another secret" in wrong
 
+    def test_every_refused_agent_is_named_in_the_log(self, running: Running, caplog: pytest.LogCaptureFixture) -> None:
+        body = encode(Heartbeat(health=HEALTH))
+        for name in ("first-stranger", "second-stranger"):
+            self.refused(running, running.sign("POST", messages.HEARTBEAT, body, name=name), body)
+        assert "agent=first-stranger?" in caplog.text
+        assert "agent=second-stranger?" in caplog.text
+
+    def test_a_page_of_another_site_cannot_reload(self, running: Running) -> None:
+        refused = running.ask("POST", "/-/reload", headers={"Origin": "http://evil.example"})
+        assert refused.status == 401
+        assert b"http://evil.example asked for it" in refused.body
+        assert running.ask("POST", "/-/reload").status == 200
+
     def test_another_body(self, running: Running) -> None:
         headers = running.sign("POST", messages.HEARTBEAT, b"one")
         assert "changed on the way" in self.refused(running, headers, b"two")

@@ -132,7 +132,12 @@ def test_events_come_in_the_order_of_their_numbers() -> None:
         hub = Hub(0)
         for _ in range(100):
             hub.publish("a", batch(1))
-        threads = [threading.Thread(target=lambda: [hub.publish("a", batch(1)) for _ in range(25)]) for _ in range(4)]
+
+        def publish() -> None:
+            for _ in range(25):
+                hub.publish("a", batch(1))
+
+        threads = [threading.Thread(target=publish) for _ in range(4)]
         for thread in threads:
             thread.start()
         with hub.subscribe({1}, after=0) as reader:

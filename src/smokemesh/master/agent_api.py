@@ -34,6 +34,8 @@ RETRY_AFTER: Final = "5"
 MOST_READ: Final = 60.0
 MOST_HEARTBEAT: Final = 64 * 2**10
 
+#: The name in `Signature-Input`, as names of agents may be.
+_KEY_ID = re.compile(r";keyid=\"([A-Za-z0-9_.%-]{1,96})\"")
 _WAIT = re.compile(r"(?:^|[,;]\s*)wait\s*=\s*\"?(\d{1,6})")
 
 
@@ -87,7 +89,7 @@ async def _exchange(
 
 def _refusal(master: Master, request: Asked, signer: signing.Verified | None, error: SmokemeshError) -> Answer:
     """The answer to a request that cannot be served."""
-    who = signer.key_id if signer else "?"
+    who = signer.key_id if signer else _claimed(request)
     master.metrics.refused(error.code)
     peer = request.client.host if request.client else "?"
     if master.quiet.speak((peer, who, error.code), time.monotonic()):
@@ -96,6 +98,12 @@ def _refusal(master: Master, request: Asked, signer: signing.Verified | None, er
         )
     body = messages.encode(ErrorReply(code=error.code, message=str(error)))
     return Answer(status=error.http_status, body=body)
+
+
+def _claimed(request: Asked) -> str:
+    """Who an unproven request says it comes from; agents behind one proxy are told apart by it."""
+    found = _KEY_ID.search(request.headers.get("signature-input", ""))
+    return f"{found[1]}?" if found else "?"
 
 
 def _signed(

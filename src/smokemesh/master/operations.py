@@ -2,12 +2,13 @@
 
 import asyncio
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 from litestar import Request, Response, get, post
 from litestar.datastructures import State
 
-from smokemesh.errors import SmokemeshError
+from smokemesh.errors import AuthError, SmokemeshError
 from smokemesh.master.gauges import gauges
 from smokemesh.master.state import Master
 
@@ -64,6 +65,9 @@ async def get_ready(request: Asked) -> Response[Readiness]:
 @post("/-/reload", status_code=200, tags=["operations"], summary="Load the configuration again")
 async def post_reload(request: Asked) -> Reloaded:
     """Parses everything, then swaps; a file with a mistake changes nothing and is answered with what is wrong."""
+    origin = request.headers.get("origin")
+    if origin and urlsplit(origin).netloc != request.headers.get("host"):
+        raise AuthError(f"reload: a page of {origin[:200]} asked for it; ask from a shell: curl -X POST URL/-/reload")
     master = master_of(request)
     changed = await master.reload()
     return Reloaded(targets=len(master.settings.targets), agents_changed=changed)
