@@ -524,3 +524,31 @@ def test_waits_grow_with_full_jitter_and_begin_anew() -> None:
     waits[0].success()
     assert waits[0].failure() <= 0.5
     assert 15.0 <= waits[0].failure(15.0) <= 30.0
+
+
+def test_a_master_that_answers_one_thread_is_asked_by_the_others_at_once(
+    master: Master, spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Backoff, "failure", lambda *_: 1000.0)
+    stop, given = threading.Event(), threading.Event()
+    away = [True]
+
+    class Line(Channel):
+        def exchange(self, *args: Any, **more: Any) -> Any:
+            if away[0]:
+                raise MasterError("cannot connect")
+            return super().exchange(*args, **more)
+
+    uplink = Uplink(
+        lambda stop: Line(master.url, Identity("boomer", SECRET), timeout=3.0, stop=stop),
+        spool, "m", health, lambda _: given.set(),
+    )  # fmt: skip
+    thread = threading.Thread(target=uplink.watch, args=(stop,), daemon=True)
+    thread.start()
+    master.until(lambda: "assignment" in uplink.link.troubles)
+    away[0] = False
+    assert not given.wait(0.2)
+    uplink.link.answered_at = time.monotonic()  # as the thread of the heartbeats does
+    assert given.wait(5.0)
+    stop.set()
+    thread.join(5.0)

@@ -25,6 +25,8 @@ from smokemesh.wire.messages import Heartbeat, HeartbeatReply, Upload, UploadRep
 POLL_WAIT: Final = 50.0
 #: Seconds between two polls at least.
 LEAST_POLL: Final = 0.5
+#: While the master cannot be reached, look this often whether it answered another thread, seconds.
+LOOK_AGAIN: Final = 0.5
 #: Bytes of records in one upload: many a proxy takes bodies of up to 1 MB (nginx unless told otherwise).
 MOST_UPLOAD: Final = 900_000
 #: With `channel.TOO_LARGE` the answers that mean the body itself was not taken, and never will be.
@@ -59,7 +61,13 @@ class _Job:
     name: str
     action: Callable[[Channel], float]
     at: float = 0.0
+    #: Monotonic time since which the master could not be reached for it; 0 when it could, or when it refused.
+    cut_off: float = 0.0
     backoff: Backoff = field(default_factory=Backoff)
+
+    def due(self, answered_at: float) -> float:
+        """When to do it: a master that has answered another job since is there again, whatever the backoff says."""
+        return 0.0 if 0.0 < self.cut_off < answered_at else self.at
 
 
 class Uplink:
@@ -113,9 +121,10 @@ class Uplink:
         channel = self._channels(stop)
         while not stop.is_set():
             for job in jobs:
-                if time.monotonic() >= job.at and not stop.is_set():
+                if time.monotonic() >= job.due(self.link.answered_at) and not stop.is_set():
                     job.at = time.monotonic() + self._attempt(job, channel, stop)
-            stop.wait(max(min(job.at for job in jobs) - time.monotonic(), 0.0))
+            pause = max(min(job.at for job in jobs) - time.monotonic(), 0.0)
+            stop.wait(min(pause, LOOK_AGAIN) if any(job.cut_off for job in jobs) else pause)
         channel.close()
 
     def _attempt(self, job: "_Job", channel: Channel, stop: threading.Event) -> float:
@@ -128,6 +137,7 @@ class Uplink:
             log.exception("%s failed", job.name)
             return self._failed(job, MasterError(f"{type(error).__name__}: {error}"))
         job.backoff.success()
+        job.cut_off = 0.0
         self.link.answered_at = time.monotonic()
         if self.link.troubles.pop(job.name, None):
             log.info("%s works again", job.name)
@@ -207,6 +217,7 @@ class Uplink:
         if str(error) not in self.link.troubles.values():
             log.warning("%s failed: error=%r", job.name, str(error))
         self.link.troubles[job.name] = str(error)
+        job.cut_off = 0.0 if isinstance(error, Refused | AuthError) else time.monotonic()
         if isinstance(error, AuthError) or (isinstance(error, Refused) and error.status in (401, 403)):
             return job.backoff.failure(REFUSED)
         return job.backoff.failure(error.retry_after if isinstance(error, Refused) else 0.0)
