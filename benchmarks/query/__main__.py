@@ -1,6 +1,7 @@
 """400 days of 5-minute rounds through the store's own inserts, then the graph's question; prints one JSON line."""
 
 import argparse
+import http.client
 import json
 import os
 import tempfile
@@ -13,6 +14,8 @@ import numpy as np
 
 from benchmarks import rrd
 from benchmarks.made_rounds import SECOND, made_rounds
+from benchmarks.programs import free_port, running, smokemesh, wait_until_ready
+from smokemesh.model.assignment import task_id
 from smokemesh.model.series import SeriesQuestion
 from smokemesh.storage.rounds import ClickHouseRounds, open_rounds
 
@@ -44,11 +47,45 @@ def _ours(directory: Path, days: int, tasks: int) -> dict[str, Any]:
     begun = time.perf_counter()
     rounds = _fill(store, days, tasks, now // DAY * DAY - (days - 1) * DAY, now)
     filled = time.perf_counter() - begun
-    answers = {f"{span:g} days": _graph(store, [1], span, now) for span in RANGES if span <= days}
-    answers[f"{tasks} graphs, {days} days"] = _graph(store, list(range(1, tasks + 1)), float(days), now)
-    answers["50 small graphs, 3 hours"] = _graph(store, [1 + i % tasks for i in range(50)], 0.125, now, 100)
+    numbers = _numbers(tasks)
+    answers = {f"{span:g} days": _graph(store, numbers[:1], span, now) for span in RANGES if span <= days}
+    answers[f"{tasks} graphs, {days} days"] = _graph(store, numbers, float(days), now)
+    answers["50 small graphs, 3 hours"] = _graph(store, [numbers[i % tasks] for i in range(50)], 0.125, now, 100)
     store.close()
-    return {"milliseconds": answers, "rounds": rounds, "seconds_to_fill": round(filled, 1)}
+    return {
+        "milliseconds": answers,
+        "milliseconds_at_the_api": _api(directory, days, tasks),
+        "rounds": rounds,
+        "seconds_to_fill": round(filled, 1),
+    }
+
+
+def _numbers(tasks: int) -> list[int]:
+    return [task_id(f"/t{i}", "ping") for i in range(tasks)]
+
+
+def _api(directory: Path, days: int, tasks: int) -> dict[str, float]:
+    """The same graph asked of a real master over HTTP, one connection, the whole JSON read."""
+    address = f"127.0.0.1:{free_port()}"
+    config = directory / "smokemesh.yaml"
+    targets = "".join(f"  t{i}: {{host: 127.0.0.1, step: 300s}}\n" for i in range(tasks))
+    secret = directory / "secret"
+    secret.write_text("secret-of-a-benchmark\n")
+    secret.chmod(0o600)
+    config.write_text(
+        f"listen: {address}\nagents: {{agent: {{secret_file: {secret}}}}}\ntargets:\n  agents: [agent]\n{targets}"
+    )
+    with running(smokemesh("master", "--config", str(config), "--data", str(directory)), directory / "log") as master:
+        wait_until_ready(f"http://{address}/-/ready", check=master.check)
+        connection = http.client.HTTPConnection(address, timeout=30)
+        path = f"/api/v1/series?target=/t0&agent=agent&begin=now-{days}d&end=now&points=1000"
+
+        def ask() -> bytes:
+            connection.request("GET", path)
+            return connection.getresponse().read()
+
+        points = len(json.loads(ask())["series"][0]["time"])
+        return _times(ask) | {"points": points}
 
 
 def _fill(store: ClickHouseRounds, days: int, tasks: int, begin: int, now: int) -> int:
@@ -56,7 +93,7 @@ def _fill(store: ClickHouseRounds, days: int, tasks: int, begin: int, now: int) 
     rounds = 0
     for start in range(0, days, 10):
         times = begin + start * DAY + np.arange(min(10, days - start) * 288) * rrd.STEP * SECOND
-        batch = made_rounds(np.arange(1, tasks + 1), times[times < now], rrd.STEP, PINGS, start)
+        batch = made_rounds(np.array(_numbers(tasks), np.uint64), times[times < now], rrd.STEP, PINGS, start)
         store.insert("agent", batch, f"slice {start}")
         rounds += len(batch)
     return rounds
