@@ -18,7 +18,16 @@ export interface ChartOptions {
   readonly onMove?: (share: number) => void;
 }
 
+/** CSS pixels of one agent's strip of loss, with the line between two. */
+const STRIP = { full: 6, mini: 4 } as const;
+
 const FONT = '11px system-ui, -apple-system, "Segoe UI", Roboto, "PingFang SC", "Microsoft YaHei", sans-serif';
+
+/** Of several agents: least to most, then the middle 80 %; [lower quantile, upper quantile, opacity]. */
+const RIBBONS = [
+  [0, 20, 0.13],
+  [2, 18, 0.18],
+] as const;
 
 export class SmokeChart {
   private plot: uPlot | null = null;
@@ -47,10 +56,11 @@ export class SmokeChart {
     scale: Scale,
     limits?: [number, number],
   ): void {
+    const lanes = shown.length !== this.shown.length;
+    const remade = this.plot !== null && (lanes || (scale === "log") !== (this.scale === "log"));
     this.reply = reply;
     this.shown = shown;
     this.places = places;
-    const remade = this.plot !== null && (scale === "log") !== (this.scale === "log");
     this.scale = scale;
     this.limits = limits ?? verticalLimits(shown, scale);
     if (!this.plot || remade) this.make();
@@ -97,10 +107,11 @@ export class SmokeChart {
     const mini = this.options.mini ?? false;
     const axis = { stroke: this.colors.soft, font: FONT, grid: { stroke: this.colors.grid, width: 1 } };
     const ticks = { stroke: this.colors.grid, width: 1, size: 5 };
+    const strips = this.strips();
     return {
       width: this.width,
       height: this.options.height,
-      padding: mini ? [2, 0, 0, 0] : [8, 8, 0, 0],
+      padding: mini ? [2, 0, strips, 0] : [8, 8, 0, 0],
       legend: { show: false },
       scales: {
         x: { time: true, auto: false, range: () => [this.reply?.begin ?? 0, this.reply?.end ?? 1] },
@@ -109,7 +120,7 @@ export class SmokeChart {
       axes: mini
         ? [{ show: false }, { show: false }]
         : [
-            { ...axis, ticks, space: 62, size: 38, values: (_, splits, __, ___, step) => axisTimes(splits, step) },
+            { ...axis, ticks, space: 62, size: 38 + strips, gap: 5 + strips, values: (_, splits, __, ___, step) => axisTimes(splits, step) },
             { ...axis, ticks, space: 34, size: 62, values: (_, splits) => axisDurations(splits) },
           ],
       series: [{}, { show: true, stroke: "transparent", paths: () => null, points: { show: false } }],
@@ -205,22 +216,25 @@ export class SmokeChart {
     });
   }
 
-  /** With several agents: the middle 80 % of each, in its colour. */
+  /** With several agents: all pings of each faintly in its colour, their middle 80 % stronger. */
   private paintRibbon(u: uPlot, series: Series, k: number): void {
     const { ctx } = u;
     const y = this.heights(u);
-    const under = series.bands[2];
-    const over = series.bands[18];
-    if (!under || !over) return;
-    const path = new Path2D();
-    for (const { point, left, width } of blocks(u, series)) {
-      const a = under[point];
-      const b = over[point];
-      if (a != null && b != null) path.rect(left, y(b), width, Math.max(1, y(a) - y(b)));
-    }
-    ctx.globalAlpha = 0.2;
+    const all = blocks(u, series);
     ctx.fillStyle = this.agent(series, k);
-    ctx.fill(path);
+    for (const [low, high, alpha] of RIBBONS) {
+      const under = series.bands[low];
+      const over = series.bands[high];
+      if (!under || !over) continue;
+      const path = new Path2D();
+      for (const { point, left, width } of all) {
+        const a = under[point];
+        const b = over[point];
+        if (a != null && b != null) path.rect(left, y(b), width, Math.max(1, y(a) - y(b)));
+      }
+      ctx.globalAlpha = alpha;
+      ctx.fill(path);
+    }
     ctx.globalAlpha = 1;
   }
 
@@ -257,10 +271,10 @@ export class SmokeChart {
       this.paintMedian(u, series, all, single);
       // Of several agents the line keeps its colour; the loss is a halo around it.
       if (!single) this.paintStairs(u, series, all, this.agent(series, k), 1);
-      this.paintOver(u, series, all);
-      this.paintRug(u, series, all, single ? 0 : k, single ? 1 : this.shown.length);
+      this.paintOver(u, series, all, k);
     });
     ctx.restore();
+    this.shown.forEach((series, k) => this.paintStrip(u, series, k));
   }
 
   /** The line through the medians, in steps; it breaks where nothing was answered or measured. */
@@ -306,13 +320,18 @@ export class SmokeChart {
     });
   }
 
-  /** A mark at the top edge for each median that is higher than the scale. */
-  private paintOver(u: uPlot, series: Series, all: readonly Block[]): void {
+  /** At the top edge: an arrow for each median higher than the scale, a bar where single pings are. */
+  private paintOver(u: uPlot, series: Series, all: readonly Block[], k: number): void {
     const { ctx } = u;
-    const { top } = u.bbox;
+    const single = this.shown.length === 1;
     const size = 4 * devicePixelRatio;
+    const thick = Math.round(2 * devicePixelRatio);
+    // Each agent has a line of its own, so that none covers another's.
+    const top = u.bbox.top + (single ? 0 : k * (thick + 1));
     const path = new Path2D();
     for (const { point, left, width } of all) {
+      const most = series.bands[series.bands.length - 1]?.[point];
+      if (most != null && most > this.limits[1]) path.rect(left, top, Math.max(width, thick), thick);
       const median = series.median[point];
       if (median == null || median <= this.limits[1]) continue;
       const middle = left + width / 2;
@@ -321,17 +340,30 @@ export class SmokeChart {
       path.lineTo(middle + size, top + size * 1.6);
       path.closePath();
     }
-    ctx.fillStyle = this.colors.ink;
+    ctx.fillStyle = single ? this.colors.ink : this.agent(series, k);
     ctx.fill(path);
   }
 
-  /** Along the bottom: every point that lost something, in the colour of its loss; one lane for each agent. */
-  private paintRug(u: uPlot, series: Series, all: readonly Block[], lane: number, lanes: number): void {
+  /** CSS pixels below the plot that the strips of loss take. */
+  private strips(): number {
+    return Math.max(1, this.shown.length) * (this.options.mini ? STRIP.mini : STRIP.full) + 1;
+  }
+
+  /** Below the plot: every point that lost something, in the colour of its loss; one strip for each agent. */
+  private paintStrip(u: uPlot, series: Series, lane: number): void {
     const { ctx } = u;
-    const thick = Math.round((this.options.mini ? 3 : 5) * devicePixelRatio);
-    const top = u.bbox.top + u.bbox.height - thick * (lanes - lane) - (lanes > 1 ? lanes - lane - 1 : 0);
-    if (lanes > 1) this.paintBare(u, series, top, thick);
-    for (const { point, left, width } of all) {
+    const pace = this.options.mini ? STRIP.mini : STRIP.full;
+    const thick = Math.round((pace - 1) * devicePixelRatio);
+    const top = u.bbox.top + u.bbox.height + Math.round((lane * pace + 1.5) * devicePixelRatio);
+    ctx.fillStyle = this.colors.grid;
+    ctx.fillRect(u.bbox.left, top, u.bbox.width, thick);
+    if (this.shown.length > 1) {
+      this.paintBare(u, series, top, thick);
+      ctx.fillStyle = this.agent(series, lane);
+      const wide = Math.round(7 * devicePixelRatio);
+      if (!this.options.mini) ctx.fillRect(u.bbox.left - wide - Math.round(devicePixelRatio), top, wide, thick);
+    }
+    for (const { point, left, width } of blocks(u, series)) {
       const kind = lossClass(series.sent[point] ?? 0, series.received[point] ?? 0);
       if (kind <= 0) continue;
       ctx.fillStyle = isDown(series, point) ? this.colors.downEdge : lossColor(kind);
@@ -339,7 +371,7 @@ export class SmokeChart {
     }
   }
 
-  /** In the lane of one agent of several: hatched where it measured nothing. */
+  /** In the strip of one agent of several: hatched where it measured nothing. */
   private paintBare(u: uPlot, series: Series, top: number, thick: number): void {
     const reply = this.reply;
     if (!reply) return;

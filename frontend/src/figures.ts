@@ -22,13 +22,23 @@ function item(tile: HTMLCanvasElement, text: string): HTMLElement {
   return span;
 }
 
-/** What the colours mean. */
-export function legend(): HTMLElement {
+function text(words: string): HTMLElement {
+  const span = document.createElement("span");
+  span.className = "words";
+  span.textContent = words;
+  return span;
+}
+
+/** What the colours mean, with so many agents in one graph. */
+export function legend(agents: number): HTMLElement {
   const line = document.createElement("div");
   line.className = "legend";
   const tints = colors();
-  line.append(t("loss_color", { pings: data.pings ?? 20 }));
+  const several = agents > 1;
+  line.append(t(several ? "loss_strips" : "loss_color", { pings: data.pings ?? 20 }));
   data.palette.loss.forEach(([, , label], place) => {
+    // Of several agents the lines keep their colours: no loss is not painted.
+    if (several && place === 0) return;
     const last = place === data.palette.loss.length - 1;
     const tile = patch((pen) => {
       pen.fillStyle = last ? tints.down : lossColor(place);
@@ -44,6 +54,7 @@ export function legend(): HTMLElement {
     pen.fillRect(0, 0, 28, 18);
   });
   line.append(item(empty, t("legend_nodata")));
+  if (several) line.append(text(t("legend_agents")));
   return line;
 }
 
@@ -136,8 +147,8 @@ function countsLine(series: Series, reply: SeriesReply, named: boolean): HTMLEle
   const parts = [
     t("pings_text", { sent, lost: sent - s.received, late, duplicates, reordered, errors }),
     ...(s.doubtful ? [t("doubtful_text", { count: s.doubtful })] : []),
-    `${t("rtt_range")}: ${duration(s.rtt_least)} – ${duration(s.rtt_most)}`,
-    `${t("jitter")}: ${duration(s.jitter)}`,
+    ...(s.received ? [`${t("rtt_range")}: ${duration(s.rtt_least)} – ${duration(s.rtt_most)}`] : []),
+    ...(s.jitter == null ? [] : [`${t("jitter")}: ${duration(s.jitter)}`]),
     t("resolution", { step: span(series.step) }),
     ...counted(series, reply),
   ];

@@ -1,5 +1,7 @@
 /** Numbers and times as people read them; the same rules as the server's `screen.py`. */
 
+import { t } from "./data";
+
 type Unknown = number | null | undefined;
 
 function digits(value: number): string {
@@ -26,13 +28,13 @@ export function percent(share: Unknown): string {
 
 /** A length of time in its two greatest units. */
 export function span(seconds: number): string {
-  if (seconds < 60) return `${Number(seconds.toPrecision(3))} s`;
+  if (seconds < 60) return `${Number(seconds.toPrecision(3))} ${t("unit_s")}`;
   const whole = Math.round(seconds);
   const parts: [number, string][] = [
-    [Math.floor(whole / 86400), "d"],
-    [Math.floor(whole / 3600) % 24, "h"],
-    [Math.floor(whole / 60) % 60, "min"],
-    [whole % 60, "s"],
+    [Math.floor(whole / 86400), t("unit_d")],
+    [Math.floor(whole / 3600) % 24, t("unit_h")],
+    [Math.floor(whole / 60) % 60, t("unit_min")],
+    [whole % 60, t("unit_s")],
   ];
   const first = parts.findIndex(([count]) => count > 0);
   return parts

@@ -3,17 +3,25 @@
 import "uplot/dist/uPlot.min.css";
 import { data, t } from "./data";
 import { zone } from "./format";
+import { showLive } from "./live";
 import { startMenu } from "./menu";
 import { startOverview } from "./overview";
 import { refreshParts } from "./refresh";
 import { TargetPage } from "./target";
 import { startTheme } from "./theme";
 
-/** Agents' figures are the server's: the page is asked again, quietly. */
+/** Agents' figures are the server's: the page is asked again, and the lamp tells when nobody answers. */
 function startAgents(): void {
-  window.setInterval(() => {
-    if (!document.hidden) void refreshParts([".agents"]).catch(() => undefined);
-  }, 5000);
+  const look = (): void => {
+    if (document.hidden) return;
+    refreshParts([".agents"]).then(
+      (fresh) => showLive(fresh ? "on" : "lost"),
+      () => showLive("lost"),
+    );
+  };
+  showLive("on");
+  window.setInterval(look, 5000);
+  document.addEventListener("visibilitychange", look);
 }
 
 const place = document.getElementById("zone");

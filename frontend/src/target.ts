@@ -1,7 +1,7 @@
 /** The page of one target: its state is its address; every change goes through there, so "back" works. */
 
 import { parameters, series as askSeries, type Series, type SeriesReply } from "./api";
-import { SmokeChart, verticalLimits, type Scale } from "./chart";
+import { SmokeChart, type Scale } from "./chart";
 import { data, t, type AgentInfo } from "./data";
 import { figures, legend } from "./figures";
 import { stretch } from "./format";
@@ -66,7 +66,8 @@ class Panel {
   private readonly plot = document.createElement("div");
   private readonly message = document.createElement("div");
   private readonly below = document.createElement("div");
-  private legend = legend();
+  private legend = legend(1);
+  private count = 1;
   readonly chart: SmokeChart;
 
   constructor(page: TargetPage) {
@@ -101,7 +102,7 @@ class Panel {
     });
   }
 
-  show(reply: SeriesReply, shown: readonly Series[], scale: Scale, limits: [number, number], live: boolean): void {
+  show(reply: SeriesReply, shown: readonly Series[], scale: Scale, live: boolean): void {
     // Addresses of one name share their agent: each has a colour of its own.
     const place = (series: Series): number => AGENTS.findIndex((agent) => agent.name === series.agent);
     const places = shown.map((series, k) => (series.address ? AGENTS.length + k : place(series)));
@@ -110,7 +111,8 @@ class Panel {
     this.times.textContent = stretch(reply.begin, reply.end);
     this.now.hidden = live;
     this.plot.setAttribute("aria-label", `${data.title ?? ""} · ${names} · ${this.times.textContent}. ${t("zoom_hint")}`);
-    this.chart.show(reply, shown, places, scale, limits);
+    this.chart.show(reply, shown, places, scale);
+    if (this.count !== shown.length) this.explain(shown.length);
     this.below.replaceChildren(figures(reply, shown, places));
     if (shown.some((series) => series.time.length > 0)) this.message.remove();
     else this.say(t("nothing_measured"));
@@ -126,7 +128,13 @@ class Panel {
 
   repaint(): void {
     this.chart.repaint();
-    const fresh = legend();
+    this.explain(this.count);
+  }
+
+  /** The legend, for so many agents in one graph. */
+  private explain(count: number): void {
+    this.count = count;
+    const fresh = legend(count);
     this.legend.replaceWith(fresh);
     this.legend = fresh;
   }
@@ -264,6 +272,8 @@ export class TargetPage {
     const query = parameters(this.question(this.effective, 1000));
     query.delete("points");
     query.set("lang", data.lang.slice(0, 2));
+    query.set("zone", Intl.DateTimeFormat().resolvedOptions().timeZone);
+    if (this.state.scale !== "auto") query.set("scale", this.state.scale);
     for (const link of document.querySelectorAll<HTMLAnchorElement>("[data-download]")) {
       link.href = `/api/v1/graph.${link.dataset["download"]}?${query.toString()}`;
     }
@@ -284,7 +294,7 @@ export class TargetPage {
       this.last = Date.now();
       this.pickers();
       this.paint();
-      void this.loadGlances();
+      this.loadGlances().catch(() => undefined);
     } catch (error) {
       if (signal.aborted) return;
       this.asked = null;
@@ -322,9 +332,8 @@ export class TargetPage {
     if (!reply) return;
     const side = this.state.view === "side" && reply.series.length > 1;
     const sets = side ? reply.series.map((series) => [series]) : [[...reply.series]];
-    const limits = verticalLimits(reply.series, this.state.scale);
     this.arrange(sets.length);
-    sets.forEach((set, k) => this.panels[k]?.show(reply, set, this.state.scale, limits, this.live()));
+    sets.forEach((set, k) => this.panels[k]?.show(reply, set, this.state.scale, this.live()));
     if (!this.live()) showLive("off");
     document.documentElement.dataset["loaded"] = String(Number(document.documentElement.dataset["loaded"] ?? 0) + 1);
   }

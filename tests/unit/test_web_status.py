@@ -7,7 +7,7 @@ import pytest
 from tests.web import world
 
 from smokemesh.master.assignments import make_assignments, upload_interval
-from smokemesh.master.web.status import Board, Numbered, Sight, judge, patience, tally, task_of, verdict, worst
+from smokemesh.master.web.status import Board, Numbered, Sight, judge, patience, quiet, tally, task_of, verdict, worst
 from smokemesh.model.agent import Agent
 from smokemesh.model.rounds import Flag
 from smokemesh.model.series import Latest
@@ -164,3 +164,11 @@ def test_an_address_a_name_has_no_more_is_no_news() -> None:
     assert [(s.agent, s.address, s.state) for s in snapshot.sights(target)] == [
         ("a", "192.0.2.2", "ok"), ("b", "192.0.2.1", "silent"),
     ]  # fmt: skip
+
+
+def test_a_silent_agent_is_told_though_another_sees_the_target() -> None:
+    heard, unheard = judge("a", newest(), 60.0, NOW), judge("b", None, 60.0, NOW)
+    assert verdict([heard, unheard]) == "ok"
+    assert quiet([heard, unheard]) == {"b"}
+    # One address without an answer of late does not make its agent silent.
+    assert quiet([heard, judge("a", None, 60.0, NOW, "192.0.2.2")]) == set()

@@ -145,3 +145,35 @@ def test_loss_that_may_be_the_agents_own_is_said() -> None:
     doubtful = replace(series([LOSSY] * 3), flags=np.full(3, Flag.OWN_DROPS, "u4"))
     assert "up to 3 perhaps lost by the agent itself" in words(svg.draw(picture(doubtful)))
     assert "perhaps" not in words(svg.draw(picture(series([LOSSY] * 3))))
+
+
+def test_every_ping_of_several_agents_is_drawn_and_what_the_scale_cuts_is_marked() -> None:
+    """One ping of four at a second: outside the middle 80 %, and far above the scale."""
+    slow = series([OK] * 9 + [[0.010, 0.011, 0.012, 1.0]], agent="slow")
+    text = svg.draw(picture(slow, series([OK] * 10, agent="other")))
+    color = f"#{svg.AGENTS[0]}"
+    bands = [line for line in text.splitlines() if f'fill="{color}" fill-opacity' in line]
+    assert len(bands) == 2
+    assert all(f" {svg.TOP}.0H" in band for band in bands[:1])
+    marks = [line for line in text.splitlines() if line.endswith(f'fill="{color}"/>') and f"V{svg.TOP + 2}.0" in line]
+    assert len(marks) == 1
+
+
+def test_strips_of_loss_stand_below_the_plot_and_cover_no_answer() -> None:
+    text = svg.draw(picture(series([LOSSY] * 10, agent="one"), series([LOSSY] * 10, agent="two")))
+    bottom = svg.TOP + 240
+    tops = [int(y) for y in re.findall(rf'y="(\d+)" width="800" height="{svg.STRIP_HEIGHT}"', text)]
+    assert tops == [bottom + 2, bottom + 2 + svg.STRIP]
+    color = smoke.loss_colors(4)[1].color
+    starts = {
+        float(y) for y in re.findall(r"M\d+ ([\d.]+)H", "".join(re.findall(rf'd="([^"]+)" fill="#{color}"', text)))
+    }
+    assert {float(top) for top in tops} < starts
+    assert not {y for y in starts if bottom - 12 < y < bottom}
+
+
+def test_the_zone_is_told_by_its_distance_from_utc() -> None:
+    said = words(svg.draw(picture(series([OK] * 10), zone=ZoneInfo("Asia/Shanghai"))))
+    assert "(UTC+08:00)" in said
+    assert "CST" not in said
+    assert "(UTC)" in words(svg.draw(picture(series([OK] * 10))))

@@ -285,3 +285,15 @@ def test_a_master_that_went_away_is_said(page: Page, said: list[str]) -> None:
     page.locator("#ranges").get_by_text("1h", exact=True).click()
     expect(page.locator(".plot .message")).to_contain_text("The graph could not be loaded: store is away")
     said.clear()
+
+
+def test_the_agents_page_says_when_nobody_answers(page: Page, said: list[str]) -> None:
+    page.goto("/agents")
+    lamp = page.locator("#live")
+    expect(lamp).to_have_attribute("data-state", "on")
+    page.route("**/agents", lambda route: route.abort())
+    expect(lamp).to_have_attribute("data-state", "lost", timeout=15_000)
+    expect(lamp).to_contain_text("connection lost")
+    page.unroute("**/agents")
+    expect(lamp).to_have_attribute("data-state", "on", timeout=15_000)
+    said.clear()

@@ -211,3 +211,19 @@ def test_a_store_that_is_away_is_said_on_a_page(master: app.Standing) -> None:
 
 def test_the_data_of_a_page_cannot_end_its_script() -> None:
     assert pages._script_safe({"a": "</script><!--&"}) == '{"a":"\\u003c/script>\\u003c!--\\u0026"}'
+
+
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [("/targets/transit/tokyo", "1 of 2 agents silent"), ("/targets/transit", "1 of 2 agents silent")],
+)
+def test_an_agent_that_fell_silent_is_told_where_another_still_measures(
+    client: TestClient[Litestar], place: str, said: str
+) -> None:
+    assert said in client.get(place).text
+    assert said not in client.get("/targets/transit/europe").text
+
+
+def test_lengths_of_time_are_in_the_language_of_the_page(client: TestClient[Litestar]) -> None:
+    assert "每 1 分钟 发送 20 个包" in client.get("/targets/office?lang=zh").text
+    assert "20 pings every 1 min" in client.get("/targets/office?lang=en").text

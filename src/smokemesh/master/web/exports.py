@@ -13,7 +13,7 @@ from litestar import Response
 
 from smokemesh.errors import UsageError
 from smokemesh.master.assignments import upload_interval
-from smokemesh.master.web import language, ranges, screen, status, svg
+from smokemesh.master.web import language, ranges, status, svg
 from smokemesh.master.web.answers import RoundBody, flag_names, view_title
 from smokemesh.master.web.desk import Desk, View, check_points, choose_views, clock, drop_bare, parse_span
 from smokemesh.master.web.summary import summarize
@@ -63,7 +63,7 @@ def picture(desk: Desk, drawn: Drawn, theme: str, lang: str, zone: str, width: i
     return svg.draw(
         svg.Picture(
             title=texts("graph_title", title=drawn.node.title, agent=", ".join(line.title for line in lines)),
-            note=texts("graph_probe", pings=probe.pings, step=screen.span(probe.step), host=target.host),
+            note=texts("graph_probe", pings=probe.pings, step=texts.span(probe.step), host=target.host),
             lines=lines,
             begin=drawn.span.begin,
             end=drawn.span.end,

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any, Final
 
+from smokemesh.master.web import screen
+
 #: Code in URLs and cookies -> what the html element says (BCP 47), in the order the switch offers them.
 LANGUAGES: Final = {"en": "en", "zh": "zh-CN"}
 DEFAULT: Final = "en"
@@ -26,6 +28,10 @@ class Catalogue:
         """The text under a key, filled in."""
         text = self.texts[key]
         return text.format(**values) if values else text
+
+    def span(self, seconds: float | None) -> str:
+        """A length of time, in the units of this language."""
+        return screen.span(seconds, (self("unit_d"), self("unit_h"), self("unit_min"), self("unit_s")))
 
     @property
     def tag(self) -> str:

@@ -105,8 +105,15 @@ def environment() -> jinja2.Environment:
     )
     made.globals.update(static_url=static_url, version=__version__, languages=tuple(language.LANGUAGES))
     made.globals.update(catalogue=language.catalogue, themes=THEMES)
-    made.filters.update(ms=screen.duration, percent=screen.percent, span=screen.span, bytes=screen.size)
+    made.filters.update(ms=screen.duration, percent=screen.percent, span=_span, bytes=screen.size)
     return made
+
+
+@jinja2.pass_context
+def _span(context: jinja2.runtime.Context, seconds: float | None) -> str:
+    """A length of time in the language of the page."""
+    texts: language.Catalogue = context["t"]
+    return texts.span(seconds)
 
 
 def render(
@@ -204,6 +211,9 @@ class Card:
     sights: list[status.Sight]
     #: The sight shown in large: the worst, then the slowest.
     worst: status.Sight | None
+    #: How many agents measure it, and from how many of them nothing came lately.
+    agents: int
+    quiet: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +228,9 @@ def card(node: Node, now: status.Snapshot) -> Card:
     """A target as an overview shows it."""
     assert node.target is not None
     sights = now.sights(node.target)
-    return Card(node, status.verdict(sights), sights, max(sights, key=lambda sight: sight.rank, default=None))
+    every, quiet = {sight.agent for sight in sights}, status.quiet(sights)
+    worst = max(sights, key=lambda sight: sight.rank, default=None)
+    return Card(node, status.verdict(sights), sights, worst, len(every), len(quiet))
 
 
 def cards_below(node: Node, now: status.Snapshot) -> list[Card]:
@@ -231,6 +243,12 @@ def attention(node: Node, now: status.Snapshot) -> list[Card]:
     cards = [card(below, now) for below in status.visible(node) if below.target is not None]
     order = {"down": 0, "loss": 1, "doubt": 2, "silent": 3}
     return sorted((one for one in cards if one.state in order), key=lambda one: order[one.state])
+
+
+def _quiet_agents(node: Node, now: status.Snapshot) -> list[str]:
+    """Agents of the targets below a node from which nothing came lately, of any of them."""
+    places = [below.target for below in status.visible(node) if below.target is not None]
+    return sorted(status.quiet([sight for target in places for sight in now.sights(target)]))
 
 
 def trail(desk: Desk, path: FromPath[str]) -> list[Node]:
@@ -261,6 +279,7 @@ def overview(desk: Desk, reader: Visitor, node: Node) -> Response[str]:
         groups=[] if spread else groups,
         sections=[(group, cards_below(group.node, now)) for group in groups] if spread else [],
         cards=[card(child, now) for child in shown if child.target is not None],
+        quiet=[desk.agent_title(name) for name in _quiet_agents(node, now)],
         attention=troubled[:MOST_ATTENTION],
         unattended=max(0, len(troubled) - MOST_ATTENTION),
         data={"page": "overview", "path": node.path},

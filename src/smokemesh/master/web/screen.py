@@ -1,6 +1,8 @@
 """Numbers as people read them on the screen: milliseconds, percent, lengths of time. The only place that rounds."""
 
 import math
+from collections.abc import Sequence
+from typing import Final
 
 
 def duration(seconds: float | None) -> str:
@@ -26,14 +28,18 @@ def percent(share: float | None) -> str:
     return f"{text.rstrip('0').rstrip('.')} %"
 
 
-def span(seconds: float | None) -> str:
+#: Days, hours, minutes, seconds.
+UNITS: Final = ("d", "h", "min", "s")
+
+
+def span(seconds: float | None, units: Sequence[str] = UNITS) -> str:
     """A length of time in its two greatest units: `45 s`, `2 min 30 s`, `3 h`, `10 d 4 h`."""
     if seconds is None or math.isnan(seconds):
         return "–"
     if seconds < 60:
-        return f"{_trim(seconds)} s"
+        return f"{_trim(seconds)} {units[3]}"
     whole = round(seconds)
-    parts = [(whole // 86400, "d"), (whole // 3600 % 24, "h"), (whole // 60 % 60, "min"), (whole % 60, "s")]
+    parts = list(zip((whole // 86400, whole // 3600 % 24, whole // 60 % 60, whole % 60), units, strict=True))
     first = next(k for k, (count, _) in enumerate(parts) if count)
     return " ".join(f"{count} {unit}" for count, unit in parts[first : first + 2] if count)
 

@@ -125,6 +125,12 @@ def verdict(sights: Iterable[Sight]) -> State:
     return "loss" if answered else "down"
 
 
+def quiet(sights: Iterable[Sight]) -> set[str]:
+    """Agents from which nothing came lately, whatever the others say."""
+    found = list(sights)
+    return {sight.agent for sight in found} - {sight.agent for sight in found if sight.state != "silent"}
+
+
 @dataclass
 class Tally:
     """How many targets below a node are in which state."""

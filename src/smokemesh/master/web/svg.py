@@ -4,6 +4,7 @@ The same rules as the page's canvas: bands, shades, loss colours and axis come f
 full height and red, no data is hatched, and neither looks like an answer.
 """
 
+import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
@@ -16,15 +17,17 @@ from smokemesh.analysis import smoke
 from smokemesh.master.web.language import Catalogue
 from smokemesh.master.web.screen import duration, percent
 from smokemesh.master.web.summary import Summary
-from smokemesh.model.series import Series
+from smokemesh.model.series import BANDS, Series
 
 NANO: Final = 10**9
 FONT: Final = "DejaVu Sans, Noto Sans, Noto Sans CJK SC, WenQuanYi Micro Hei, PingFang SC, Microsoft YaHei, sans-serif"
 LEFT, RIGHT, TOP, LINE = 68, 18, 46, 17
 #: Colours of agents that have none of their own, as on the page.
 AGENTS: Final = ("1f77b4", "e377c2", "2ca02c", "ff7f0e", "9467bd", "17becf", "bcbd22", "8c564b")
-#: The agent's middle 80 % when several share a graph.
-RIBBON: Final = (2, 18)
+#: Of each agent when several share a graph: all pings, then their middle 80 %; (quantile, quantile, opacity).
+RIBBONS: Final = ((0, len(BANDS) - 1, 0.13), (2, 18, 0.18))
+#: Pixels from one agent's strip of loss to the next, below the plot, and their height.
+STRIP, STRIP_HEIGHT = 6, 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +103,8 @@ def draw(picture: Picture) -> str:
     limits = [smoke.upper_limit(line.series.median) for line in picture.lines if line.summary.received]
     frame = _Frame(picture, max(limits, default=0.001))
     below = _below(picture)
-    height = TOP + picture.height + 40 + LINE * (len(below) + 1) + 10
+    foot = TOP + picture.height + 36 + _strips(picture)
+    height = foot + 4 + LINE * (len(below) + 1) + 10
     width = LEFT + picture.width + RIGHT
     theme = picture.theme
     parts = [
@@ -118,10 +122,13 @@ def draw(picture: Picture) -> str:
         *_ground(frame),
         *_lines(frame),
         "</g>",
+        '<g shape-rendering="crispEdges">',
+        *(part for k, line in enumerate(picture.lines) for part in _strip(frame, line, k)),
+        "</g>",
         f'<rect x="{LEFT}" y="{TOP}" width="{picture.width}" height="{picture.height}" fill="none" stroke="{theme.soft}"/>',
-        *_legend(picture, TOP + picture.height + 36),
+        *_legend(picture, foot),
         *(
-            f'<text x="{LEFT}" y="{TOP + picture.height + 36 + LINE * (k + 1)}" fill="{theme.ink}" xml:space="preserve">{text}</text>'
+            f'<text x="{LEFT}" y="{foot + LINE * (k + 1)}" fill="{theme.ink}" xml:space="preserve">{text}</text>'
             for k, text in enumerate(below)
         ),
         "</svg>\n",
@@ -170,6 +177,7 @@ def _month_ticks(begin: int, end: int, zone: tzinfo, months: int) -> list[tuple[
 def _axes(frame: _Frame) -> list[str]:
     picture, theme = frame.picture, frame.picture.theme
     bottom, right = TOP + picture.height, LEFT + picture.width
+    labels = bottom + 15 + _strips(picture)
     parts = []
     for value in smoke.ticks(frame.limit):
         y = float(frame.y(np.array(value)))
@@ -180,7 +188,7 @@ def _axes(frame: _Frame) -> list[str]:
     for time, text in time_ticks(picture.begin, picture.end, picture.zone, max(2, picture.width // 75)):
         x = float(frame.x(np.array(time)))
         parts.append(f'<path d="M{x:.1f} {TOP}V{bottom}" stroke="{theme.grid}"/>')
-        parts.append(f'<text x="{x:.1f}" y="{bottom + 15}" text-anchor="middle" fill="{theme.soft}">{text}</text>')
+        parts.append(f'<text x="{x:.1f}" y="{labels}" text-anchor="middle" fill="{theme.soft}">{text}</text>')
     return parts
 
 
@@ -240,7 +248,7 @@ def _ground(frame: _Frame) -> list[str]:
     if len(picture.lines) == 1:
         parts += _smoke(frame, picture.lines[0].series)
     else:
-        parts += [_ribbon(frame, line, k) for k, line in enumerate(picture.lines)]
+        parts += [box for k, line in enumerate(picture.lines) for box in _ribbon(frame, line, k)]
     return parts + _outages(frame)
 
 
@@ -253,10 +261,14 @@ def _smoke(frame: _Frame, series: Series) -> list[str]:
     ]
 
 
-def _ribbon(frame: _Frame, line: Line, k: int) -> str:
+def _ribbon(frame: _Frame, line: Line, k: int) -> list[str]:
     left, right = _spans(frame, line.series)
-    low, high = (frame.y(line.series.bands[:, place]) for place in RIBBON)
-    return f'<path d="{_boxes(left, right, high, low)}" fill="{agent_color(line, k)}" fill-opacity="0.2"/>'
+    bands = line.series.bands
+    return [
+        f'<path d="{_boxes(left, right, frame.y(bands[:, high]), frame.y(bands[:, low]))}" '
+        f'fill="{agent_color(line, k)}" fill-opacity="{opacity}"/>'
+        for low, high, opacity in RIBBONS
+    ]
 
 
 def _boxes(left: np.ndarray, right: np.ndarray, top: np.ndarray, bottom: np.ndarray) -> str:
@@ -322,9 +334,7 @@ def _lines(frame: _Frame) -> list[str]:
             _medians(frame, line.series, single),
         )
         parts += [stairs, *medians] if single else [*medians, stairs]
-        parts += _over(frame, line.series)
-        parts += _rug(frame, line.series, k, len(picture.lines))
-        parts += _bare(frame, line.series, k, len(picture.lines))
+        parts += _over(frame, line.series, color, TOP if single else TOP + 3 * k)
     return parts
 
 
@@ -359,23 +369,40 @@ def _medians(frame: _Frame, series: Series, single: bool) -> list[str]:
     return parts
 
 
-def _over(frame: _Frame, series: Series) -> list[str]:
-    """A mark at the top edge for each median that is higher than the scale."""
+def _over(frame: _Frame, series: Series, color: str, top: int) -> list[str]:
+    """At the top edge: an arrow for each median higher than the scale, a bar where single pings are."""
     left, right = _spans(frame, series)
+    cut = np.nan_to_num(series.bands[:, -1]) > frame.limit
+    edge = np.full(np.count_nonzero(cut), float(top))
+    bars = _boxes(left[cut], np.maximum(right, left + 2)[cut], edge, edge + 2)
     above = np.nan_to_num(series.median) > frame.limit
     marks = "".join(
-        f"M{x - 4:.1f} {TOP + 8}L{x:.1f} {TOP + 1}L{x + 4:.1f} {TOP + 8}z" for x in ((left + right) / 2)[above]
+        f"M{x - 4:.1f} {top + 8}L{x:.1f} {top + 1}L{x + 4:.1f} {top + 8}z" for x in ((left + right) / 2)[above]
     )
-    return [f'<path d="{marks}" fill="{frame.picture.theme.ink}"/>'] if marks else []
+    return [f'<path d="{bars}{marks}" fill="{color}"/>'] if bars or marks else []
 
 
-def _rug(frame: _Frame, series: Series, lane: int, lanes: int) -> list[str]:
-    """Along the bottom: every point that lost something, in the colour of its loss."""
+def _strips(picture: Picture) -> int:
+    """Pixels below the plot that the strips of loss take."""
+    return STRIP * len(picture.lines) + 2
+
+
+def _strip(frame: _Frame, line: Line, lane: int) -> list[str]:
+    """Below the plot: every point that lost something, in the colour of its loss; one strip for each agent."""
+    picture, series = frame.picture, line.series
+    top = TOP + picture.height + 2 + STRIP * lane
+    ground = f'<rect x="{LEFT}" y="{top}" width="{picture.width}" height="{STRIP_HEIGHT}" fill="{picture.theme.grid}"/>'
+    if len(picture.lines) == 1:
+        return [ground, *_rug(frame, series, top)]
+    mark = f'<rect x="{LEFT - 6}" y="{top}" width="5" height="{STRIP_HEIGHT}" fill="{agent_color(line, lane)}"/>'
+    return [ground, mark, *_bare(frame, series, top), *_rug(frame, series, top)]
+
+
+def _rug(frame: _Frame, series: Series, top: int) -> list[str]:
     picture = frame.picture
     steps = smoke.loss_colors(picture.pings)
     classes = smoke.loss_classes(series.loss, steps)
     left, right = _spans(frame, series)
-    top = TOP + picture.height - 6 * (lanes - lane) + 1
     parts = []
     for place, step in list(enumerate(steps))[1:]:
         chosen = classes == place
@@ -383,23 +410,23 @@ def _rug(frame: _Frame, series: Series, lane: int, lanes: int) -> list[str]:
         if n:
             color = picture.theme.down_edge if place == len(steps) - 1 else f"#{step.color}"
             boxes = _boxes(
-                left[chosen], np.maximum(right, left + 2)[chosen], np.full(n, float(top)), np.full(n, top + 5.0)
+                left[chosen],
+                np.maximum(right, left + 2)[chosen],
+                np.full(n, float(top)),
+                np.full(n, float(top + STRIP_HEIGHT)),
             )
             parts.append(f'<path d="{boxes}" fill="{color}"/>')
     return parts
 
 
-def _bare(frame: _Frame, series: Series, lane: int, lanes: int) -> list[str]:
-    """In the lane of one agent of several: where it measured nothing."""
+def _bare(frame: _Frame, series: Series, top: int) -> list[str]:
+    """In the strip of one agent of several: where it measured nothing."""
     picture = frame.picture
-    if lanes == 1:
-        return []
-    top = TOP + picture.height - 6 * (lanes - lane) + 1
     parts = []
     for first, last in gaps(series, picture.begin, picture.end, picture.now, picture.delay):
         left, right = (float(frame.x(np.array(t))) for t in (first, last))
         parts.append(
-            f'<rect x="{left:.0f}" y="{top}" width="{max(1.0, right - left):.0f}" height="5" fill="url(#none)"/>'
+            f'<rect x="{left:.0f}" y="{top}" width="{max(1.0, right - left):.0f}" height="{STRIP_HEIGHT}" fill="url(#none)"/>'
         )
     return parts
 
@@ -423,15 +450,25 @@ def agent_color(line: Line, k: int) -> str:
 def _legend(picture: Picture, y: int) -> list[str]:
     steps = smoke.loss_colors(picture.pings)
     theme, t = picture.theme, picture.texts
-    items = [(f"#{step.color}", step.label) for step in steps[:-1]]
-    items += [(theme.down_edge, t("legend_down")), ("url(#none)", t("legend_nodata"))]
-    parts = [f'<text x="{LEFT}" y="{y}" fill="{theme.soft}">{escape(t("loss_color", pings=picture.pings))}</text>']
-    x = LEFT + 104
+    several = len(picture.lines) > 1
+    # Of several agents the lines keep their colours: no loss is not painted.
+    items = [(f"#{step.color}", step.label) for step in steps[several:-1]]
+    items += [(theme.down, t("legend_down")), ("url(#none)", t("legend_nodata"))]
+    lead = t("loss_strips" if several else "loss_color", pings=picture.pings)
+    parts = [f'<text x="{LEFT}" y="{y}" fill="{theme.soft}">{escape(lead)}</text>']
+    x = LEFT + 12 + _wide(lead)
     for fill, label in items:
         parts.append(f'<rect x="{x}" y="{y - 8}" width="12" height="8" fill="{fill}" stroke="{theme.grid}"/>')
+        if fill == theme.down:
+            parts.append(f'<rect x="{x}" y="{y - 8}" width="12" height="3" fill="{theme.down_edge}"/>')
         parts.append(f'<text x="{x + 16}" y="{y}" fill="{theme.soft}">{escape(label)}</text>')
-        x += 28 + 7 * len(label)
+        x += 28 + _wide(label)
     return parts
+
+
+def _wide(text: str) -> int:
+    """About how many pixels a text of the usual size takes."""
+    return round(sum(12 if unicodedata.east_asian_width(c) in "WF" else 5.8 for c in text))
 
 
 def _below(picture: Picture) -> list[str]:
@@ -448,12 +485,12 @@ def _below(picture: Picture) -> list[str]:
         lines.append(escape(f"{t('median')}:  {medians}   {t('deviation')} {duration(s.deviation)}"))
         doubt = f"   {t('doubtful_text', count=s.doubtful)}" if s.doubtful else ""
         lines.append(escape(f"{t('loss')}:  {losses}{doubt}"))
-    zone = datetime.fromtimestamp(picture.end / NANO, picture.zone)
+    zone = datetime.fromtimestamp(picture.end / NANO, picture.zone).isoformat()[-6:]
     span = " – ".join(
         datetime.fromtimestamp(time / NANO, picture.zone).strftime("%Y-%m-%d %H:%M")
         for time in (picture.begin, picture.end)
     )
-    return [*lines, escape(f"{span} {zone.strftime('%Z')}")]
+    return [*lines, escape(f"{span} (UTC{'' if zone == '+00:00' else zone})")]
 
 
 def _figures(t: Catalogue, written: Callable[[float], str], values: Sequence[float]) -> str:
