@@ -62,6 +62,7 @@ def test_json_and_csv_for_programs(address: str) -> None:
     [
         (["/nope"], 1, "target /nope: no such place in the tree"),
         (["/office", "--agent", "ghost"], 1, "agent ghost: no such agent"),
+        (["/office", "--json", "--csv"], 2, "--json and --csv exclude one another"),
         (["/office", "--from", "then"], 2, "begin 'then' is not a time"),
     ],
 )

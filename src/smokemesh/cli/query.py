@@ -37,8 +37,8 @@ LINES: Final = 24
     metavar="N",
     help="At most about so many points; rounds are merged to keep to it.",
 )
-@click.option("--json", "form", flag_value="json", help="The API's answer.")
-@click.option("--csv", "form", flag_value="csv", help="One line for each point, RTTs in seconds.")
+@click.option("--json", "as_json", is_flag=True, help="The API's answer.")
+@click.option("--csv", "as_csv", is_flag=True, help="One line for each point, RTTs in seconds.")
 @click.option("--ca-file", metavar="FILE", help="Certificates to trust for an https master.")
 def command(
     target: str,
@@ -47,15 +47,18 @@ def command(
     begin: str,
     end: str,
     points: int | None,
-    form: str | None,
+    as_json: bool,
+    as_csv: bool,
     ca_file: str | None,
 ) -> None:
     """Show what was measured of TARGET, a path like /changzhou/rack29."""
-    amount = points or (1000 if form else LINES)
+    if as_json and as_csv:
+        raise UsageError("--json and --csv exclude one another: give one of them")
+    amount = points or (1000 if as_json or as_csv else LINES)
     asked = [("target", target), *(("agent", name) for name in agents), ("begin", begin), ("end", end)]
     question = urllib.parse.urlencode([*asked, ("points", str(amount))])
-    answer = ask(f"{master.rstrip('/')}/api/v1/{'graph.csv' if form == 'csv' else 'series'}?{question}", ca_file)
-    if form:
+    answer = ask(f"{master.rstrip('/')}/api/v1/{'graph.csv' if as_csv else 'series'}?{question}", ca_file)
+    if as_json or as_csv:
         sys.stdout.buffer.write(answer if answer.endswith(b"\n") else answer + b"\n")
     else:
         show(json.loads(answer))

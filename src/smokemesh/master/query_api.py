@@ -4,6 +4,7 @@ Times in parameters are `now`, `now-3h`, RFC 3339 or Unix seconds. Errors are `{
 status. `web.answers` says what the answers hold.
 """
 
+import re
 from collections.abc import AsyncIterator
 from typing import Annotated, Any, Final, Literal
 
@@ -34,9 +35,10 @@ from smokemesh.master.web.answers import (
     target_body,
 )
 from smokemesh.master.web.desk import (
+    MOST_POINTS,
     MOST_ROUNDS,
     Desk,
-    check_points,
+    check_number,
     choose_views,
     clock,
     drop_bare,
@@ -49,6 +51,9 @@ from smokemesh.model.series import BANDS, LEVELS
 PREFIX: Final = "/api/v1"
 #: Seconds between two signs of life on a quiet event stream: proxies close what is silent for a minute.
 HEARTBEAT: Final = 15.0
+
+#: No tree is deeper.
+MOST_DEPTH: Final = 1000
 
 BeginText = Annotated[str, QueryParameter(description="now-3h, 2026-11-21T10:00:00Z or Unix seconds; three hours ago")]
 EndText = Annotated[str, QueryParameter(description="as begin; now")]
@@ -73,6 +78,7 @@ Tongue = Annotated[Literal["en", "zh"], QueryParameter(description="language of 
 @get("/tree", sync_to_thread=True, summary="The tree of targets, with the state of each place")
 def get_tree(desk: NamedDependency[Desk], under: Under = "/", depth: Depth = 100) -> NodeBody:
     """A node and its children; `depth=1` gives the children only."""
+    check_number("depth", depth, 0, MOST_DEPTH)
     return node_body(desk.node(under), desk.board.now(desk.settings).states, depth)
 
 
@@ -117,7 +123,7 @@ def get_series(
     if level and level not in LEVELS:
         raise UsageError(f"level {level!r}: must be one of {', '.join(LEVELS)}")
     views = choose_views(desk, target, agent)
-    found = desk.series(views, span, check_points(points), level)
+    found = desk.series(views, span, check_number("points", points, 1, MOST_POINTS), level)
     return SeriesReply(
         begin=span.begin / ranges.NANO,
         end=span.end / ranges.NANO,
@@ -142,6 +148,7 @@ def get_svg(
     height: Height = 240,
 ) -> Response[bytes]:
     """The graph as the page shows it, with its figures."""
+    exports.check_size(width, height)
     drawn = exports.draw(desk, target, agent, begin, end, width)
     text = exports.picture(desk, drawn, theme, lang, zone, width, height)
     return exports.inline(text.encode(), "image/svg+xml", exports.file_name(drawn, "svg"))
@@ -161,6 +168,7 @@ def get_png(
     height: Height = 240,
 ) -> Response[bytes]:
     """The graph as a picture of twice as many pixels, for sharp screens."""
+    exports.check_size(width, height)
     drawn = exports.draw(desk, target, agent, begin, end, width)
     text = exports.picture(desk, drawn, theme, lang, zone, width, height)
     return exports.inline(png.render(text), "image/png", exports.file_name(drawn, "png"))
@@ -182,7 +190,7 @@ def get_csv(
 
     Takes the parameters of the pictures too, so that one address serves for all three.
     """
-    drawn = exports.draw(desk, target, agent, begin, end, points)
+    drawn = exports.draw(desk, target, agent, begin, end, check_number("points", points, 1, MOST_POINTS))
     return exports.csv_response(exports.points_csv(drawn.found), exports.file_name(drawn, "csv"))
 
 
@@ -201,7 +209,7 @@ def get_rounds(
     More than a hundred thousand rounds or two million RTTs in all are refused.
     """
     span = parse_span(begin, end)
-    check_points(limit, MOST_ROUNDS)
+    check_number("limit", limit, 1, MOST_ROUNDS)
     bodies: list[RoundBody] = []
     for path, name, batch in desk.rounds(choose_views(desk, [target], agent), span, limit):
         bodies += round_bodies(path, name, batch)
@@ -274,15 +282,30 @@ def on_error(_: Request[Any, Any, Any], error: SmokemeshError) -> Response[Error
     return explain(error)
 
 
-def on_refusal(_: Request[Any, Any, Any], error: HTTPException) -> Response[ErrorBody]:
+def on_refusal(request: Request[Any, Any, Any], error: HTTPException) -> Response[ErrorBody]:
     """What the framework refuses: a parameter of the wrong type, a missing one."""
     extra = error.extra if isinstance(error.extra, list) else []
-    details = "; ".join(f"{one.get('key', '')}: {one.get('message', '')}" for one in extra if isinstance(one, dict))
+    details = "; ".join(_refused(request, one) for one in extra if isinstance(one, dict))
+    missing = re.search(r"[Mm]issing required query parameter '(\w+)'", error.detail)
+    if missing:
+        details = f"{missing[1]} is missing: add {missing[1]}=VALUE to the query"
     code = "not_found" if error.status_code == 404 else "usage"
     return Response(
         ErrorBody(code, details or error.detail), status_code=error.status_code, media_type="application/json"
     )
 
+
+def _refused(request: Request[Any, Any, Any], one: dict[str, Any]) -> str:
+    """One parameter the framework refuses, with its value and what it may be."""
+    name, reason = str(one.get("key", "")), str(one.get("message", ""))
+    wanted = CHOICES.get(name) or next((words for sign, words in _KINDS.items() if sign in reason), "")
+    value = request.query_params.get(name, "")
+    return f"{name} {value!r}: must be {wanted}" if wanted else f"{name}: {reason}"
+
+
+#: What parameters with few values may be, and how the framework names the others' types.
+CHOICES: Final = {"theme": "light or dark", "lang": "en or zh", "format": "json or csv", "scale": "auto, max or log"}
+_KINDS: Final = {"`int`": "a whole number", "`bool`": "true or false"}
 
 HANDLERS: Final = [
     get_tree, get_targets, get_target, get_latest, get_series, get_svg, get_png, get_csv, get_rounds, get_agents, get_events,

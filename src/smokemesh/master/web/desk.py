@@ -155,11 +155,11 @@ def choose_views(desk: Desk, paths: Sequence[str], agents: Sequence[str] | None)
     return views
 
 
-def check_points(points: int, most: int = MOST_POINTS) -> int:
-    """The number of points, refused when out of bounds."""
-    if not 1 <= points <= most:
-        raise UsageError(f"points is {points}: must be 1 to {most}")
-    return points
+def check_number(name: str, value: int, least: int, most: int) -> int:
+    """A number of a request, refused when out of bounds."""
+    if not least <= value <= most:
+        raise UsageError(f"{name} is {value}: must be {least} to {most}")
+    return value
 
 
 def drop_bare(views: Sequence[View], found: Sequence[Series]) -> list[tuple[View, Series]]:

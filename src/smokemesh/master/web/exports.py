@@ -15,7 +15,7 @@ from smokemesh.errors import UsageError
 from smokemesh.master.assignments import upload_interval
 from smokemesh.master.web import language, ranges, status, svg
 from smokemesh.master.web.answers import RoundBody, flag_names, view_title
-from smokemesh.master.web.desk import Desk, View, check_points, choose_views, clock, drop_bare, parse_span
+from smokemesh.master.web.desk import Desk, View, check_number, choose_views, clock, drop_bare, parse_span
 from smokemesh.master.web.summary import summarize
 from smokemesh.model.series import BANDS, Series
 from smokemesh.model.target import Node, Target
@@ -39,16 +39,20 @@ class Drawn:
     span: ranges.Range
 
 
+def check_size(width: int, height: int) -> None:
+    """Refuses pictures that are too small to be read or too great to be made."""
+    check_number("width", width, 200, 4000)
+    check_number("height", height, 80, 2000)
+
+
 def draw(desk: Desk, target: str, agent: Sequence[str] | None, begin: str, end: str, points: int) -> Drawn:
     span = parse_span(begin, end)
     views = choose_views(desk, [target], agent)
-    found = desk.series(views, span, check_points(points))
+    found = desk.series(views, span, points)
     return Drawn(desk.node(target), desk.target(target), drop_bare(views, found), span)
 
 
 def picture(desk: Desk, drawn: Drawn, theme: str, lang: str, zone: str, width: int, height: int) -> str:
-    if not (200 <= width <= 4000 and 80 <= height <= 2000):
-        raise UsageError(f"picture of {width}x{height}: width must be 200 to 4000 and height 80 to 2000 pixels")
     target = drawn.target
     probe, texts = status.probe_of(desk.settings, target), language.catalogue(lang)
     lines = [
@@ -84,10 +88,15 @@ def file_name(drawn: Drawn, suffix: str) -> str:
     return f"{name}-{ranges.rfc3339(drawn.span.end // ranges.NANO * ranges.NANO).replace(':', '')}.{suffix}"
 
 
-def inline(content: bytes, media_type: str, name: str) -> Response[bytes]:
+def disposition(kind: str, name: str) -> str:
+    """The header that names a file (RFC 6266): in ASCII for old programs, and as it is."""
     safe = "".join(c if c.isascii() and (c.isalnum() or c in "-_.") else "_" for c in name)
+    return f"{kind}; filename=\"{safe}\"; filename*=UTF-8''{quote(name)}"
+
+
+def inline(content: bytes, media_type: str, name: str) -> Response[bytes]:
     headers = {
-        "Content-Disposition": f"inline; filename=\"{safe}\"; filename*=UTF-8''{quote(name)}",
+        "Content-Disposition": disposition("inline", name),
         "Cache-Control": "no-cache",
         # A picture opened by itself may do nothing at all.
         "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'",
@@ -135,5 +144,5 @@ def csv_response(text: str, name: str) -> Response[str]:
     return Response(
         text,
         media_type="text/csv",
-        headers={"Content-Disposition": f"attachment; filename*=UTF-8''{quote(name)}"},
+        headers={"Content-Disposition": disposition("attachment", name)},
     )
