@@ -177,3 +177,15 @@ def test_the_zone_is_told_by_its_distance_from_utc() -> None:
     assert "(UTC+08:00)" in said
     assert "CST" not in said
     assert "(UTC)" in words(svg.draw(picture(series([OK] * 10))))
+
+
+def test_the_scale_fits_the_usual_values_every_ping_or_is_logarithmic() -> None:
+    rows = [OK] * 9 + [[0.010, 0.011, 0.012, 1.0]]
+    labels = {
+        scale: re.findall(r">([\d.]+ (?:m|µ)?s)</text>", svg.draw(picture(series(rows), scale=scale)))
+        for scale in ("auto", "max", "log")
+    }
+    assert labels["auto"][-1] == "12.5 ms"
+    assert labels["max"][-1] == "1 s"
+    assert labels["log"] == ["0.01 s", "0.02 s", "0.05 s", "0.1 s", "0.2 s", "0.5 s", "1 s", "2 s"]
+    assert ET.fromstring(svg.draw(picture(series([DEAD] * 10), scale="log"))).tag == f"{SVG}svg"

@@ -251,12 +251,14 @@ def test_the_browsers_time_zone_is_shown_and_used(page: Page) -> None:
 
 
 def test_downloads_are_of_what_is_shown(page: Page) -> None:
-    page.goto(f"{TARGET}?from=now-6h&to=now&agent=slater")
+    page.goto(f"{TARGET}?from=now-6h&to=now&agent=slater&scale=log")
     settled(page)
     for form, kind in (("png", "image/png"), ("svg", "image/svg+xml"), ("csv", "text/csv; charset=utf-8")):
         link = page.locator(f"[data-download='{form}']").get_attribute("href") or ""
         assert parse_qs(urlsplit(link).query)["begin"] == ["now-6h"]
         assert parse_qs(urlsplit(link).query)["agent"] == ["slater"]
+        assert parse_qs(urlsplit(link).query)["scale"] == ["log"]
+        assert parse_qs(urlsplit(link).query)["zone"] == ["Asia/Shanghai"]
         answer = page.request.get(link)
         assert (answer.status, answer.headers["content-type"]) == (200, kind)
 

@@ -72,6 +72,10 @@ Form = Annotated[Literal["json", "csv"], QueryParameter(description="json or csv
 Places = Annotated[list[str] | None, QueryParameter(description="places in the tree; may be repeated; all")]
 Zone = Annotated[str, QueryParameter(description="time zone of the picture, like Asia/Shanghai; UTC")]
 Theme = Annotated[Literal["light", "dark"], QueryParameter(description="colours of the picture")]
+Scale = Annotated[
+    Literal["auto", "max", "log"],
+    QueryParameter(description="auto fits the usual values, max every ping, log every ping on a logarithmic axis"),
+]
 Tongue = Annotated[Literal["en", "zh"], QueryParameter(description="language of the picture")]
 
 
@@ -146,11 +150,12 @@ def get_svg(
     zone: Zone = "UTC",
     width: Width = 800,
     height: Height = 240,
+    scale: Scale = "auto",
 ) -> Response[bytes]:
     """The graph as the page shows it, with its figures."""
     exports.check_size(width, height)
     drawn = exports.draw(desk, target, agent, begin, end, width)
-    text = exports.picture(desk, drawn, theme, lang, zone, width, height)
+    text = exports.picture(desk, drawn, theme, lang, zone, width, height, scale)
     return exports.inline(text.encode(), "image/svg+xml", exports.file_name(drawn, "svg"))
 
 
@@ -166,11 +171,12 @@ def get_png(
     zone: Zone = "UTC",
     width: Width = 800,
     height: Height = 240,
+    scale: Scale = "auto",
 ) -> Response[bytes]:
     """The graph as a picture of twice as many pixels, for sharp screens."""
     exports.check_size(width, height)
     drawn = exports.draw(desk, target, agent, begin, end, width)
-    text = exports.picture(desk, drawn, theme, lang, zone, width, height)
+    text = exports.picture(desk, drawn, theme, lang, zone, width, height, scale)
     return exports.inline(png.render(text), "image/png", exports.file_name(drawn, "png"))
 
 
@@ -185,6 +191,7 @@ def get_csv(
     theme: Theme = "light",
     lang: Tongue = "en",
     zone: Zone = "UTC",
+    scale: Scale = "auto",
 ) -> Response[str]:
     """One line for each point of each agent: RTTs in seconds, loss as a share, times in UTC.
 

@@ -52,7 +52,9 @@ def draw(desk: Desk, target: str, agent: Sequence[str] | None, begin: str, end: 
     return Drawn(desk.node(target), desk.target(target), drop_bare(views, found), span)
 
 
-def picture(desk: Desk, drawn: Drawn, theme: str, lang: str, zone: str, width: int, height: int) -> str:
+def picture(
+    desk: Desk, drawn: Drawn, theme: str, lang: str, zone: str, width: int, height: int, scale: svg.Scale
+) -> str:
     target = drawn.target
     probe, texts = status.probe_of(desk.settings, target), language.catalogue(lang)
     lines = [
@@ -79,6 +81,7 @@ def picture(desk: Desk, drawn: Drawn, theme: str, lang: str, zone: str, width: i
             width=width,
             height=height,
             delay=upload_interval(desk.settings),
+            scale=scale,
         )
     )
 

@@ -4,11 +4,12 @@ The same rules as the page's canvas: bands, shades, loss colours and axis come f
 full height and red, no data is hatched, and neither looks like an answer.
 """
 
+import math
 import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
-from typing import Final
+from typing import Final, Literal
 from xml.sax.saxutils import escape
 
 import numpy as np
@@ -44,6 +45,9 @@ class Theme:
     dark: bool
 
 
+#: What the vertical axis holds.
+Scale = Literal["auto", "max", "log"]
+
 THEMES: Final = {
     "light": Theme("#ffffff", "#1b232c", "#5d6975", "#e3e7eb", "#f7c3c6", "#b00010", "#b9c1c9", False),
     "dark": Theme("#171d24", "#e4e9ee", "#9aa7b3", "#29313a", "#5c1f25", "#ff4a50", "#46515c", True),
@@ -78,6 +82,8 @@ class Picture:
     height: int = 240
     #: Seconds a finished round may wait for its upload.
     delay: float = 0.0
+    #: As on the page: the usual values, every ping, or every ping on a logarithmic axis.
+    scale: Scale = "auto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +91,8 @@ class _Frame:
     """From times and RTTs to pixels."""
 
     picture: Picture
+    #: Where the vertical axis begins and ends, seconds.
+    least: float
     limit: float
 
     def x(self, times: np.ndarray) -> np.ndarray:
@@ -95,13 +103,46 @@ class _Frame:
 
     def y(self, seconds: np.ndarray) -> np.ndarray:
         """Pixels from the top, inside the plot."""
-        return TOP + self.picture.height * (1.0 - np.clip(seconds / self.limit, 0.0, 1.0))
+        if self.picture.scale == "log":
+            above: np.ndarray = np.log(np.maximum(seconds, self.least) / self.least)
+            share = above / np.log(self.limit / self.least)
+        else:
+            share = seconds / self.limit
+        height: np.ndarray = TOP + self.picture.height * (1.0 - np.clip(share, 0.0, 1.0))
+        return height
+
+    def ticks(self) -> list[float]:
+        """Where the vertical axis is labelled."""
+        if self.picture.scale != "log":
+            return list(smoke.ticks(self.limit))
+        first, last = (math.floor(math.log10(value)) for value in (self.least, self.limit))
+        factors = (1, 2, 5) if last - first < 3 else (1,)
+        values = [factor * 10.0**power for power in range(first, last + 1) for factor in factors]
+        return [value for value in values if self.least * 0.999 <= value <= self.limit * 1.001]
+
+
+def _frame(picture: Picture) -> _Frame:
+    """The axis that the picture's scale asks for, by the page's rules."""
+    heard = [line.series for line in picture.lines if line.summary.received]
+    if picture.scale == "auto" or not heard:
+        return _Frame(picture, 1e-4, max((smoke.upper_limit(one.median) for one in heard), default=0.001))
+    most = 1.05 * max(float(np.nanmax(one.bands[:, -1])) for one in heard)
+    least = max(1e-7, min(float(np.nanmin(one.bands[:, 0])) for one in heard))
+    if picture.scale == "max":
+        return _Frame(picture, least, most)
+    return _Frame(picture, _rounded(least, up=False), _rounded(max(most, 1.5 * least), up=True))
+
+
+def _rounded(value: float, *, up: bool) -> float:
+    """The next of 1, 2, 5 times a power of ten."""
+    power = 10.0 ** math.floor(math.log10(value))
+    steps = [factor * power for factor in (1, 2, 5, 10)]
+    return min(step for step in steps if step >= value) if up else max(step for step in steps if step <= value)
 
 
 def draw(picture: Picture) -> str:
     """The picture as an SVG document."""
-    limits = [smoke.upper_limit(line.series.median) for line in picture.lines if line.summary.received]
-    frame = _Frame(picture, max(limits, default=0.001))
+    frame = _frame(picture)
     below = _below(picture)
     foot = TOP + picture.height + 36 + _strips(picture)
     height = foot + 4 + LINE * (len(below) + 1) + 10
@@ -179,7 +220,7 @@ def _axes(frame: _Frame) -> list[str]:
     bottom, right = TOP + picture.height, LEFT + picture.width
     labels = bottom + 15 + _strips(picture)
     parts = []
-    for value in smoke.ticks(frame.limit):
+    for value in frame.ticks():
         y = float(frame.y(np.array(value)))
         parts.append(f'<path d="M{LEFT} {y:.1f}H{right}" stroke="{theme.grid}"/>')
         parts.append(
