@@ -121,7 +121,7 @@ export class SmokeChart {
         ? [{ show: false }, { show: false }]
         : [
             { ...axis, ticks, space: 62, size: 38 + strips, gap: 5 + strips, values: (_, splits, __, ___, step) => axisTimes(splits, step) },
-            { ...axis, ticks, space: 34, size: 62, values: (_, splits) => axisDurations(splits) },
+            { ...axis, ticks, space: 34, size: 62, values: (_, splits) => this.labels(splits) },
           ],
       series: [{}, { show: true, stroke: "transparent", paths: () => null, points: { show: false } }],
       cursor: mini ? { show: false } : this.cursorOptions(),
@@ -132,6 +132,12 @@ export class SmokeChart {
         setCursor: [(u) => this.pointed(u)],
       },
     };
+  }
+
+  /** Labels of the vertical axis; without an answer there is nothing to measure on it. */
+  private labels(splits: readonly (number | null)[]): string[] {
+    const heard = this.shown.some((series) => series.summary.received > 0);
+    return heard ? axisDurations(splits) : splits.map(() => "");
   }
 
   private cursorOptions(): uPlot.Cursor {

@@ -189,3 +189,9 @@ def test_the_scale_fits_the_usual_values_every_ping_or_is_logarithmic() -> None:
     assert labels["max"][-1] == "1 s"
     assert labels["log"] == ["0.01 s", "0.02 s", "0.05 s", "0.1 s", "0.2 s", "0.5 s", "1 s", "2 s"]
     assert ET.fromstring(svg.draw(picture(series([DEAD] * 10), scale="log"))).tag == f"{SVG}svg"
+
+
+def test_without_an_answer_the_axis_measures_nothing() -> None:
+    said = words(svg.draw(picture(series([DEAD] * 10))))
+    assert "1 ms" not in said
+    assert "100 %" in said

@@ -171,7 +171,7 @@ def _refusal(request: Request[Any, Any, State], error: HTTPException) -> Respons
     if "text/html" in request.headers.get("accept", "") and not request.url.path.startswith("/api/"):
         return pages.explain_page(request, error)
     code = "not_found" if error.status_code == 404 else "usage"
-    problem = Problem(code, error.detail)
+    problem = Problem(code, f"{request.url.path}: no such address" if code == "not_found" else error.detail)
     return Response(problem, status_code=error.status_code, headers=error.headers or {}, media_type="application/json")
 
 

@@ -112,7 +112,9 @@ class _Frame:
         return height
 
     def ticks(self) -> list[float]:
-        """Where the vertical axis is labelled."""
+        """Where the vertical axis is labelled: nowhere without an answer."""
+        if not any(line.summary.received for line in self.picture.lines):
+            return []
         if self.picture.scale != "log":
             return list(smoke.ticks(self.limit))
         first, last = (math.floor(math.log10(value)) for value in (self.least, self.limit))
@@ -435,7 +437,7 @@ def _strip(frame: _Frame, line: Line, lane: int) -> list[str]:
     ground = f'<rect x="{LEFT}" y="{top}" width="{picture.width}" height="{STRIP_HEIGHT}" fill="{picture.theme.grid}"/>'
     if len(picture.lines) == 1:
         return [ground, *_rug(frame, series, top)]
-    mark = f'<rect x="{LEFT - 6}" y="{top}" width="5" height="{STRIP_HEIGHT}" fill="{agent_color(line, lane)}"/>'
+    mark = f'<rect x="{LEFT - 5}" y="{top}" width="4" height="{STRIP_HEIGHT}" fill="{agent_color(line, lane)}"/>'
     return [ground, mark, *_bare(frame, series, top), *_rug(frame, series, top)]
 
 
