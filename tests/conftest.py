@@ -1,6 +1,7 @@
 """What every test may rely on: a test that needs what this host lacks is skipped here and fails in CI."""
 
 import os
+import resource
 import shutil
 import sys
 from pathlib import Path
@@ -20,6 +21,9 @@ CI = os.environ.get("CI") == "true"
 def pytest_configure(config: pytest.Config) -> None:
     """`benchmarks` is a package beside `src`; tests share its peers."""
     hypothesis.settings.load_profile("ci" if CI else "here")
+    # The embedded database keeps some files open after it is closed; tests open many, a master one.
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 65_536)), hard))
     root = str(Path(__file__).parent.parent)
     if root not in sys.path:
         sys.path.insert(0, root)

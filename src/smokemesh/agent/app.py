@@ -35,6 +35,8 @@ from smokemesh.settings.shape import AgentSettings
 PLAN_INTERVAL: Final = 0.5
 #: And this long after the first reason for it: others come along, and what brought them has let go of its memory.
 PLAN_DELAY: Final = 0.05
+#: Freed memory goes back to the kernel this often, seconds: packing rounds leaves holes behind.
+TIDY_INTERVAL: Final = 30.0
 #: Threads get this long to end, seconds.
 STOP_TIMEOUT: Final = 1.5
 #: The last rounds get this long to reach the master, seconds.
@@ -82,6 +84,7 @@ class AgentProgram:
         self._confirmed = 0.0
         self._unsaved, self._planned = False, ""
         self._expired = False
+        self._tidy_at = 0.0
         #: The prober's pulse at the latest check, and how many checks it has stood still.
         self._pulse, self._still = 0.0, 0
         self._restore()
@@ -143,6 +146,9 @@ class AgentProgram:
         if dead:
             raise HostError(f"agent: thread {dead[0]} ended unexpectedly; see the log")
         self._watch_pulse()
+        if time.monotonic() >= self._tidy_at:
+            self._tidy_at = time.monotonic() + TIDY_INTERVAL
+            weight.give_back()
 
     def _watch_pulse(self) -> None:
         """A prober that hangs measures nothing, and nobody would know: better to end and be started again.

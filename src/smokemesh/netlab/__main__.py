@@ -1,6 +1,7 @@
 """`python -m smokemesh.netlab FD`: play the network that is asked for over a socket. Started by `network.Network`."""
 
 import gc
+import os
 import signal
 import socket
 import sys
@@ -15,7 +16,10 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Nothing here makes cycles, and a collection is a pause in which answers would be late.
     gc.disable()
-    with socket.socket(fileno=int(sys.argv[1])) as asker:
+    # select(2) takes descriptors below 1024 only, and the program that started us may have had many open.
+    low = os.dup(int(sys.argv[1]))
+    os.close(int(sys.argv[1]))
+    with socket.socket(fileno=low) as asker:
         play(asker)
 
 
