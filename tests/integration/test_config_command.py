@@ -32,7 +32,8 @@ def test_the_examples_are_right(name: str, summary: str) -> None:
     result = config("check", EXAMPLES / name)
     verdict = "can be used, see the warnings" if result.stderr else "ok"  # secrets are not where examples say
     assert (result.exit_code, result.stdout) == (0, f"{EXAMPLES / name}: {verdict}, {summary}\n")
-    assert all(line.startswith("warning: secret file ") for line in result.stderr.splitlines())
+    expected = ("warning: secret file ", f"warning: {EXAMPLES / name}:68: alerts: ")
+    assert all(line.startswith(expected) for line in result.stderr.splitlines()), result.stderr
 
 
 def test_check_tells_every_file_and_fails_for_one() -> None:
