@@ -9,12 +9,13 @@ from hypothesis import given, reject
 from hypothesis import strategies as st
 
 from smokemesh.errors import ConfigError
+from smokemesh.model.alert import Alert
 from smokemesh.model.assignment import task_id
 from smokemesh.model.probe import Probe
 from smokemesh.model.target import Target
 from smokemesh.settings.master import load_master
 from smokemesh.settings.reference import OVERRIDES
-from smokemesh.settings.shape import Alert, MasterSettings, Retention
+from smokemesh.settings.shape import MasterSettings, Retention
 from smokemesh.settings.show import master_values
 
 EXAMPLE = """

@@ -9,7 +9,7 @@ class Probe:
 
     #: The name it is configured under; part of a task's identity.
     name: str
-    #: Which engine runs it (`probes.table`): "icmp".
+    #: Which engine runs it (`probes.table`): a key of `options.KINDS`.
     kind: str = "icmp"
     #: A round begins every `step` seconds.
     step: float = 60.0
@@ -35,6 +35,8 @@ class Probe:
     dont_fragment: bool = False
     #: Time to live / hop limit.
     ttl: int = 64
+    #: What only this kind needs, as sorted pairs of text; `model.options` gives them types and defaults.
+    options: tuple[tuple[str, str], ...] = ()
 
     @property
     def spacing(self) -> float:

@@ -40,6 +40,10 @@ class Flag(IntFlag):
     CORRUPTED = 512
     #: The round did not end inside its step.
     OVERRUN = 1024
+    #: The RTTs came sorted: in which order they were sent is unknown, so nothing can be said of jitter.
+    SORTED = 2048
+    #: Brought in from another system's history, which had averaged it already.
+    IMPORTED = 4096
 
 
 #: Column name -> element type, in the order they travel. Only ever append.

@@ -16,6 +16,8 @@ class Target:
     #: "first" measures one address of the name, "all" each of them.
     addresses: str = "first"
     alerts: tuple[str, ...] = ()
+    #: Who is told of this target's alerts beside those each alert names.
+    alertee: tuple[str, ...] = ()
     #: Paths of targets without which this one cannot be reached.
     parents: tuple[str, ...] = ()
     labels: dict[str, str] = field(default_factory=dict)
@@ -31,6 +33,12 @@ class Node:
     remark: str = ""
     hidden: bool = False
     target: Target | None = None
+    #: A page that draws other targets in one graph: their paths, `/A/B` or, as one agent sees it, `/A/B~agent`.
+    overlay: tuple[str, ...] = ()
+    #: Where it stands in other trees: name of the hierarchy -> path of the place above it there.
+    places: dict[str, str] = field(default_factory=dict)
+    #: What SmokePing's file says of this place beyond that (`smokeping.translate`), for its slaves and for `config convert`.
+    smokeping: dict[str, str] = field(default_factory=dict)
     children: tuple["Node", ...] = ()
 
     @property

@@ -29,6 +29,8 @@ class RoundRequest:
     #: A literal IPv4 or IPv6 address.
     address: str
     probe: Probe
+    #: The host as configured: what a URL, a question or a greeting names. "" where only the address counts.
+    host: str = ""
 
 
 @dataclass(frozen=True, slots=True)

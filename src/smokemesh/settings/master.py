@@ -7,6 +7,7 @@ from typing import Any
 
 from smokemesh.errors import ConfigError
 from smokemesh.model.agent import Agent
+from smokemesh.model.alert import Alert
 from smokemesh.model.probe import Probe
 from smokemesh.model.target import Node as Tree
 from smokemesh.settings.filetype import insist, refuse_smokeping
@@ -15,7 +16,7 @@ from smokemesh.settings.merge import merge
 from smokemesh.settings.probes import DEFAULT, make_probe
 from smokemesh.settings.reference import SECTIONS
 from smokemesh.settings.sections import Read, read_section
-from smokemesh.settings.shape import LOCAL_AGENT, Alert, MasterSettings, Retention
+from smokemesh.settings.shape import LOCAL_AGENT, MasterSettings, Retention
 from smokemesh.settings.tree import TreeReader
 from smokemesh.settings.yaml import Mapping, Node, parse
 

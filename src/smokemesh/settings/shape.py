@@ -1,8 +1,10 @@
 """What our configuration files say, read and checked: plain values. `settings.master` and `settings.agent` make them."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from smokemesh.model.agent import Agent
+from smokemesh.model.alert import Alert, Alerting
 from smokemesh.model.probe import Probe
 from smokemesh.model.target import Node, Target
 
@@ -21,14 +23,51 @@ class Retention:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Alert:
-    """An alert rule as written. This version checks its spelling and does not judge by it."""
+class Chart:
+    """A ranking of all targets, as all agents see them."""
 
     name: str
-    type: str
-    pattern: str
-    to: tuple[str, ...] = ()
-    comment: str = ""
+    menu: str
+    title: str
+    #: median, loss, max or deviation.
+    sorter: str
+    #: How many are shown.
+    entries: int = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Presentation:
+    """What pages look like beyond their defaults."""
+
+    #: Name of the owner, and an address, for the foot of each page.
+    owner: str = ""
+    contact: str = ""
+    charts: tuple[Chart, ...] = ()
+    #: Other trees over the same targets: name -> title.
+    hierarchies: dict[str, str] = field(default_factory=dict)
+    #: Ranges of a detail page: (title, seconds); () for the usual ones.
+    ranges: tuple[tuple[str, float], ...] = ()
+    #: (most lost pings, colour, legend); () for the usual ones.
+    loss_colors: tuple[tuple[float, str, str], ...] = ()
+    #: RTTs above this are cut off in graphs, seconds; 0 never.
+    max_rtt: float = 0.0
+    #: Lines of a page that draws several targets, six hexadecimal digits each.
+    overlay_colors: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SmokepingSettings:
+    """What serves SmokePing's own slaves and old bookmarks."""
+
+    #: Path of the route slaves post to.
+    path: str = "/smokeping.cgi"
+    #: SmokePing's secrets file, `name:secret` a line; not readable or writable by others. "" for none.
+    secrets_file: str = ""
+    #: Sections of SmokePing's file that slaves want as they were: "General", "Database", "Probes" -> variables and,
+    #: for Database, `_table`. Empty when the configuration is ours from the start: then they are made from it.
+    originals: dict[str, Any] = field(default_factory=dict)
+    #: Agent -> dotted path into its configuration -> value (`++ override`).
+    overrides: dict[str, dict[str, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +91,11 @@ class MasterSettings:
     #: The root of the tree.
     tree: Node = field(default_factory=lambda: Node(path="/", menu="", title=""))
     alerts: dict[str, Alert] = field(default_factory=dict)
+    alerting: Alerting = field(default_factory=Alerting)
+    presentation: Presentation = field(default_factory=Presentation)
+    smokeping: SmokepingSettings = field(default_factory=SmokepingSettings)
+    #: What was written and has no meaning here, each one line with file and line.
+    not_needed: tuple[str, ...] = ()
     heartbeat_interval: float = 10.0
     upload_interval: float = 1.0
     #: Files it was read from, for watching and for messages.

@@ -9,12 +9,13 @@ from dataclasses import fields
 from typing import Any
 
 from smokemesh.model.agent import Agent
+from smokemesh.model.alert import Alert
 from smokemesh.model.probe import Probe
 from smokemesh.model.target import Node, Target
 from smokemesh.settings.durations import format_duration, format_size
 from smokemesh.settings.probes import DEFAULT, usual_timeout
 from smokemesh.settings.reference import OVERRIDES, SECTIONS
-from smokemesh.settings.shape import LOCAL_AGENT, AgentSettings, Alert, Limits, MasterSettings, Retention, SpoolSettings
+from smokemesh.settings.shape import LOCAL_AGENT, AgentSettings, Limits, MasterSettings, Retention, SpoolSettings
 
 _DURATIONS = frozenset({"step", "offset", "interval", "timeout"})
 _PASSWORD = re.compile(r"(?<=:)[^:/@]*(?=@)")

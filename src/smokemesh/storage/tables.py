@@ -8,6 +8,7 @@ from sqlalchemy import (
     Boolean,
     Column,
     Dialect,
+    Float,
     Index,
     Integer,
     MetaData,
@@ -98,4 +99,95 @@ events = Table(
     Column("subject", String, nullable=False),
     Column("detail", String, nullable=False),
     Index(None, "time"),
+)
+
+#: What is remembered of each rule for each task and agent, so that a restart changes no judgement.
+alert_states = Table(
+    "alert_states",
+    metadata,
+    Column("task", Unsigned64, primary_key=True, autoincrement=False),
+    #: "" where all agents are judged together.
+    Column("agent", String, primary_key=True),
+    Column("alert", String, primary_key=True),
+    #: Time of the newest round judged.
+    Column("time", BigInteger, nullable=False),
+    Column("raised", Boolean, nullable=False),
+    #: The open incident, 0 for none.
+    Column("incident", BigInteger, nullable=False, server_default="0"),
+    #: History and whatever the rule keeps, in a form of its own.
+    Column("memory", JSON, nullable=False),
+)
+
+#: `model.alert.Incident`.
+incidents = Table(
+    "incidents",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("alert", String, nullable=False),
+    Column("target", String, nullable=False),
+    Column("probe", String, nullable=False),
+    Column("agents", JSON, nullable=False),
+    Column("begun", BigInteger, nullable=False),
+    Column("ended", BigInteger, nullable=False),
+    Column("rounds", BigInteger, nullable=False),
+    Column("worst_loss", Float, nullable=False),
+    #: NULL when no ping was answered.
+    Column("worst_rtt", Float, nullable=True),
+    Column("muted", String, nullable=False),
+    Column("detail", String, nullable=False),
+    Index(None, "begun"),
+    Index(None, "ended"),
+)
+
+#: `model.alert.Silence`.
+silences = Table(
+    "silences",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("begin", BigInteger, nullable=False),
+    Column("end", BigInteger, nullable=False),
+    Column("target", String, nullable=False),
+    Column("alert", String, nullable=False),
+    Column("agent", String, nullable=False),
+    Column("author", String, nullable=False),
+    Column("comment", String, nullable=False),
+    Column("created", BigInteger, nullable=False),
+    Index(None, "end"),
+)
+
+#: Notices on their way to receivers, and what became of them: `model.alert.Delivery`.
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("incident", BigInteger, nullable=False),
+    Column("receiver", String, nullable=False),
+    Column("what", String, nullable=False),
+    Column("notice", JSON, nullable=False),
+    Column("created", BigInteger, nullable=False),
+    Column("state", String, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("time", BigInteger, nullable=False),
+    Column("error", String, nullable=False),
+    Index(None, "state"),
+    Index(None, "incident"),
+)
+
+#: The configuration each SmokePing slave was last given: it is told of a change only when its own content changed.
+slave_views = Table(
+    "slave_views",
+    metadata,
+    Column("agent", String, primary_key=True),
+    Column("digest", String, nullable=False),
+    #: What it is told as `__last`, Unix seconds; it never goes back.
+    Column("last", BigInteger, nullable=False),
+)
+
+#: Where hosts with changing addresses are now.
+dynamic_hosts = Table(
+    "dynamic_hosts",
+    metadata,
+    Column("target", String, primary_key=True),
+    Column("address", String, nullable=False),
+    Column("seen", BigInteger, nullable=False),
 )

@@ -1,0 +1,1 @@
+"""SmokePing's own formats: its configuration, what its slaves and masters say to each other, its archives."""
