@@ -5,6 +5,7 @@
 #   make test     the whole test suite, against real peers
 #   make check    style, types, floors
 #   make bench    the benchmarks, each beside its peer, one JSON line each
+#   make evaluate the real SmokePing and smokemesh side by side: case, expected, observed, verdict (over an hour)
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV   ?= .venv
@@ -17,7 +18,7 @@ FRONTEND := $(shell find frontend hatch_build.py -path '*/node_modules' -prune -
 INPUTS   := pyproject.toml constraints.txt $(FRONTEND)
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-fast check format bench screenshots clean
+.PHONY: help run demo test test-fast test-nightly check format bench evaluate screenshots clean
 
 help:
 	@sed -n 's/^#   //p' $(firstword $(MAKEFILE_LIST))
@@ -46,6 +47,9 @@ test: $(VENV)/.test
 test-fast: $(VENV)/.test
 	$(BIN)/python -m pytest tests/unit tests/test_docs.py $(ARGS)
 
+test-nightly: $(VENV)/.test
+	SMOKEMESH_TEST_EXAMPLES=100000 $(BIN)/python -m pytest tests -k 'hostile' --timeout 7200 $(ARGS)
+
 check: $(VENV)/.test
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -58,7 +62,10 @@ format: $(VENV)/.test
 	$(BIN)/ruff check --fix .
 
 bench: $(VENV)/.test
-	@for b in icmp accuracy store query rounds; do $(BIN)/python -m benchmarks.$$b || exit 1; done
+	@for b in icmp accuracy store query ingest rounds; do $(BIN)/python -m benchmarks.$$b || exit 1; done
+
+evaluate: $(VENV)/.test
+	@$(BIN)/python -m evaluate $(ARGS)
 
 screenshots: $(VENV)/.test
 	$(BIN)/python tools/screenshots.py docs/images
