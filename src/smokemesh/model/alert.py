@@ -168,3 +168,7 @@ class Delivery:
     #: When it is tried next, or was delivered, nanoseconds UTC.
     time: int = 0
     error: str = ""
+    #: What the receiver answered, or the program wrote.
+    output: str = ""
+    #: The same whenever it is tried: receivers tell repetitions by it.
+    key: str = ""

@@ -6,7 +6,7 @@ transaction. Times are nanoseconds UTC and handed in.
 
 import threading
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -225,6 +225,15 @@ class Catalogue:
     def close(self) -> None:
         """Let go of the database."""
         self._engine.dispose()
+
+    def transaction(self) -> AbstractContextManager[Connection]:
+        """One transaction for those who look after tables of their own. What the database says raises StoreError."""
+        return self._transaction()
+
+    @property
+    def shared(self) -> bool:
+        """Other masters may use the same database."""
+        return not self._is_sqlite
 
     @property
     def _is_sqlite(self) -> bool:

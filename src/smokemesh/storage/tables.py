@@ -160,6 +160,8 @@ deliveries = Table(
     "deliveries",
     metadata,
     Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    #: Names this notice to this receiver, the same whenever it is tried: receivers tell repetitions by it.
+    Column("key", String, nullable=False),
     Column("incident", BigInteger, nullable=False),
     Column("receiver", String, nullable=False),
     Column("what", String, nullable=False),
@@ -169,8 +171,11 @@ deliveries = Table(
     Column("attempts", Integer, nullable=False),
     Column("time", BigInteger, nullable=False),
     Column("error", String, nullable=False),
+    #: What the receiver answered, or the program wrote.
+    Column("output", String, nullable=False, server_default=""),
     Index(None, "state"),
     Index(None, "incident"),
+    Index(None, "key", unique=True),
 )
 
 #: The configuration each SmokePing slave was last given: it is told of a change only when its own content changed.

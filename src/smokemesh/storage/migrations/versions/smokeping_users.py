@@ -62,6 +62,7 @@ def upgrade() -> None:
     op.create_table(
         "deliveries",
         sa.Column("id", _number(), nullable=False),
+        sa.Column("key", sa.String, nullable=False),
         sa.Column("incident", sa.BigInteger, nullable=False),
         sa.Column("receiver", sa.String, nullable=False),
         sa.Column("what", sa.String, nullable=False),
@@ -71,10 +72,12 @@ def upgrade() -> None:
         sa.Column("attempts", sa.Integer, nullable=False),
         sa.Column("time", sa.BigInteger, nullable=False),
         sa.Column("error", sa.String, nullable=False),
+        sa.Column("output", sa.String, nullable=False, server_default=""),
         sa.PrimaryKeyConstraint("id", name="pk_deliveries"),
     )
     op.create_index("ix_deliveries_state", "deliveries", ["state"])
     op.create_index("ix_deliveries_incident", "deliveries", ["incident"])
+    op.create_index("ix_deliveries_key", "deliveries", ["key"], unique=True)
     op.create_table(
         "slave_views",
         sa.Column("agent", sa.String, nullable=False),
