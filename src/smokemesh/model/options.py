@@ -52,7 +52,7 @@ class DnsOptions:
 
     #: The name asked for; "" asks for the target's host.
     query: str = ""
-    #: The server asked; "" asks the target's host.
+    #: The server asked, whose address is then the one measured (`measured_host`); "" asks the target's host.
     server: str = ""
     type: str = "A"
     port: int = 53
@@ -90,18 +90,29 @@ class SmtpOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommandOptions:
-    """A program that measures: run without a shell, its RTTs read from what it prints."""
+    """A program that measures: run without a shell, its RTTs read from what it prints.
 
+    Either `tool` names one that is known (`model.tools`), which makes the command line from `settings`; or `argv` is the
+    command line, which an agent runs only when its own `limits.commands` names the program.
+    """
+
+    #: A key of `tools.TOOLS`; "" takes `argv`.
+    tool: str = ""
+    #: Options of that tool, `key=value` a line, as `tools.write` makes them.
+    settings: str = ""
     #: The command line, split as a shell would; `{host}`, `{address}`, `{pings}`, `{timeout}`, `{family}` are put in after.
     argv: str = ""
-    #: How its output is read: `lines` (an RTT a line), `exit` (the time it ran counts, status 0 is an answer),
-    #: `regex:…` (each match of group 1), or the name of a tool (`probes.command` lists them).
+    #: How the output of `argv` is read: `lines` (an RTT a line, `-` or an empty one is lost), `exit` (the time it ran
+    #: counts, status 0 is an answer), `regex:…` (each match of group 1), or the name of a tool whose output it is.
     parse: str = "lines"
     #: Unit of what it prints: s, ms, us or ns.
     unit: str = "s"
-    #: One run gives one RTT (`ping`) or all of a round (`round`).
+    #: One run gives one RTT (`ping`) or all of a round (`round`). A tool knows that by itself.
     run: str = "ping"
-    #: File with variables (NAME=value a line) the program gets, for passwords: never on the command line.
+    #: Most runs at once among the targets of this probe; others wait, and their rounds begin late.
+    forks: int = 5
+    #: File on the agent with variables (NAME=value a line) the program gets, for passwords: never on the command line.
+    #: Tools that log in take PASSWORD or SECRET from it. Readable by its owner only.
     environment_file: str = ""
 
 
@@ -135,6 +146,11 @@ def write(options: Any) -> tuple[tuple[str, str], ...]:
         if field.default is MISSING or value != field.default:
             pairs.append((field.name, str(value).lower() if isinstance(value, bool) else str(value)))
     return tuple(sorted(pairs))
+
+
+def measured_host(kind: str, pairs: Iterable[tuple[str, str]], host: str) -> str:
+    """The name or address that must be resolved to measure a host: a question to a name server goes to the server."""
+    return (dict(pairs).get("server") or host) if kind == "dns" else host
 
 
 def _typed(key: str, wanted: Any, text: str) -> Any:
