@@ -133,7 +133,8 @@ def _installation(directory: Path) -> Installation:
         interval=0.3,
         hosts=hosts,
         slaves={"real": SECRET, "ours": SECRET},
-        root={"slaves": "real ours", "nomasterpoll": "yes"},
+        root={"slaves": "real ours"},
+        each={"nomasterpoll": "yes"},
     )
     made.write()
     return made

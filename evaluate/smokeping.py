@@ -96,8 +96,9 @@ class Installation:
     alerts: str = ""
     #: Name -> secret of each slave.
     slaves: dict[str, str] = field(default_factory=dict)
-    #: Variables of the root of the targets.
+    #: Variables of the root of the targets, and of every host.
     root: dict[str, str] = field(default_factory=dict)
+    each: dict[str, str] = field(default_factory=dict)
 
     @property
     def config(self) -> Path:
@@ -131,8 +132,8 @@ class Installation:
         text = "\n*** Targets ***\n" + _lines(root)
         for host in self.hosts:
             # The month in the name of the file: one file an evaluation.
-            more = {"menu": host.name, "title": host.name, "host": host.address, "rawlog": "%Y-%m", **host.more}
-            text += f"+ {host.name}\n" + _lines(more)
+            more = {"menu": host.name, "title": host.name, "host": host.address, "rawlog": "%Y-%m"}
+            text += f"+ {host.name}\n" + _lines(more | self.each | host.more)
         return text
 
     def daemon(self, start: Start) -> "subprocess.Popen[Any]":
@@ -140,18 +141,24 @@ class Installation:
         with (self.directory / "daemon.log").open("ab") as log:
             return start([PROGRAM, "--nodaemon", f"--config={self.config}"], stdout=log, stderr=log)
 
-    def web(self, start: Start, port: int, *, processes: int = 2) -> "subprocess.Popen[Any]":
-        """The real CGI as FastCGI behind lighttpd: what Debian's users run, at its fastest."""
-        (self.directory / "htdocs").mkdir(exist_ok=True)
+    def web(self, start: Start, port: int, *, fast: int = 2) -> "subprocess.Popen[Any]":
+        """The real CGI behind lighttpd: `fast` FastCGI processes, or, with 0, a plain CGI as Debian's package sets it up."""
+        root = self.directory / "htdocs"
+        root.mkdir(exist_ok=True)
+        script = root / "smokeping.cgi"
+        script.write_text(f"#!/bin/sh\nexec {CGI} {self.config}\n")
+        script.chmod(0o755)
+        served = (
+            'server.modules = ("mod_fastcgi")\n'
+            'fastcgi.server = ("/smokeping.cgi" => (("check-local" => "disable", '
+            f'"socket" => "{self.directory}/run/fastcgi", "max-procs" => {fast}, "bin-path" => "{script}")))\n'
+            if fast
+            else 'server.modules = ("mod_cgi")\ncgi.assign = (".cgi" => "")\n'
+        )
         file = self.directory / "lighttpd.conf"
         file.write_text(
-            'server.modules = ("mod_fastcgi")\n'
-            f'server.document-root = "{self.directory}/htdocs"\n'
-            f'server.bind = "127.0.0.1"\nserver.port = {port}\n'
+            f'{served}server.document-root = "{root}"\nserver.bind = "127.0.0.1"\nserver.port = {port}\n'
             f'server.errorlog = "{self.directory}/lighttpd.log"\n'
-            'fastcgi.server = ("/smokeping.cgi" => (("check-local" => "disable", '
-            f'"socket" => "{self.directory}/run/fastcgi", "max-procs" => {processes}, '
-            f'"bin-path" => "{CGI} {self.config}")))\n'
         )
         with (self.directory / "web.log").open("ab") as log:
             return start(["/usr/sbin/lighttpd", "-D", "-f", str(file)], stdout=log, stderr=log)
