@@ -44,6 +44,8 @@ class Flag(IntFlag):
     SORTED = 2048
     #: Brought in from another system's history, which had averaged it already.
     IMPORTED = 4096
+    #: This host was too busy: pings began late or were left out; what counts is not affected.
+    OWN_DELAY = 8192
 
 
 #: Column name -> element type, in the order they travel. Only ever append.
@@ -64,6 +66,9 @@ COLUMNS: Final[dict[str, str]] = {
 
 #: `error` holds the first error of a round: kind in the high half, number in the low half.
 ERROR_ICMP4, ERROR_ICMP6, ERROR_ERRNO, ERROR_RESOLVE = 1 << 16, 2 << 16, 3 << 16, 4 << 16
+#: An answer came that does not count; the number is the protocol's own: HTTP status, DNS response code, SMTP reply, exit
+#: status, 0 when it is not what was expected. Or the library gave up, with its code (libcurl-errors(3)).
+ERROR_ANSWER, ERROR_CURL = 5 << 16, 6 << 16
 
 
 @dataclass(frozen=True, slots=True, eq=False)
