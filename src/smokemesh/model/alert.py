@@ -52,6 +52,8 @@ class Receiver:
     command: str = ""
     #: Further HTTP headers.
     headers: dict[str, str] = field(default_factory=dict)
+    #: webhook: file with the secret that signs what is posted.
+    secret_file: str = ""
     ca_file: str = ""
 
 
@@ -67,6 +69,8 @@ class Mail:
     security: str = "none"
     sendmail: str = "/usr/lib/sendmail"
     sender: str = ""
+    #: Certificates to trust for starttls and tls; "" for the system's.
+    ca_file: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +87,8 @@ class Alerting:
     receivers: dict[str, Receiver] = field(default_factory=dict)
     #: Base URL of the pages, for links in notices; "" leaves them out.
     url: str = ""
+    #: HOST or HOST:PORT of the gateway for `snpp:` receivers.
+    snpp: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,1 @@
+"""Telling people: notices from the outbox to mail, programs, webhooks, Slack, Alertmanager and pagers."""
