@@ -166,6 +166,8 @@ def test_without_tasks_the_thread_sleeps(running: Running) -> None:
 class FailingEngine:
     """The real engine, until `fails` says otherwise."""
 
+    apart = False
+
     def __init__(self, fails: Callable[[str], Exception | None]) -> None:
         self._engine, self._fails = IcmpEngine(), fails
 

@@ -18,7 +18,7 @@ from smokemesh.agent import saved, weight
 from smokemesh.agent.channel import Channel, Identity
 from smokemesh.agent.health import HealthReporter
 from smokemesh.agent.packed import PackedAssignment
-from smokemesh.agent.plan import make_plan
+from smokemesh.agent.plan import make_plan, questions
 from smokemesh.agent.prober import Prober
 from smokemesh.agent.spool import Spool
 from smokemesh.agent.uplink import Uplink
@@ -77,7 +77,7 @@ class AgentProgram:
         self._stop, self._replan = threading.Event(), threading.Event()
         self._threads: list[threading.Thread] = []
         self._spool = Spool(data / "spool.db", [master], settings.spool)
-        self._prober = Prober(settings.limits, self._spool.append, make_engine)
+        self._prober = Prober(settings.limits, self._spool.append, lambda kind: make_engine(kind, self._prober.permit))
         self._reporter = HealthReporter(self._prober, self._spool)
         self._resolver = Resolver(self._replan.set)
         self._assignment: PackedAssignment | None = None
@@ -225,7 +225,7 @@ class AgentProgram:
     def _plan(self, assignment: Assignment, known: dict[str, str]) -> dict[str, str]:
         if self._expired:
             assignment = Assignment(version=assignment.version, agent=assignment.agent)
-        self._resolver.watch((task.host, assignment.probes[task.probe].family) for task in assignment.tasks)
+        self._resolver.watch(questions(assignment))
         limits = self._settings.limits
         plan = make_plan(assignment, self._settings.name, limits, self._resolver.lookup)
         self._prober.offer(plan, limits)

@@ -10,6 +10,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from typing import Final
 
 from smokemesh.errors import ConfigError
+from smokemesh.model import options
 from smokemesh.model.probe import Probe
 from smokemesh.settings.shape import Limits
 
@@ -65,16 +66,47 @@ def nonsense(probe: Probe) -> str:
             return f"probe {probe.name}: {name} is {value:g}, must be {least:g} to {most:g}"
     if probe.family not in ("auto", "4", "6"):
         return f"probe {probe.name}: family is {probe.family!r}, must be auto, 4 or 6"
-    return ""
+    return _wrong_options(probe)
+
+
+def _wrong_options(probe: Probe) -> str:
+    if probe.kind not in options.KINDS:
+        return f"probe {probe.name}: kind {probe.kind!r} is unknown to this agent; a newer version may know it"
+    try:
+        typed = options.read(options.KINDS[probe.kind], probe.options)
+    except ValueError as error:
+        return f"probe {probe.name}: {error}"
+    port = getattr(typed, "port", 1)
+    return "" if 1 <= port <= 65_535 else f"probe {probe.name}: port is {port}, must be 1 to 65535"
+
+
+class Fence:
+    """The networks that may be measured."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._allow = _networks(limits.allow, "allow")
+        self._deny = _networks(limits.deny, "deny")
+
+    def refuse(self, text: str) -> str:
+        """Why this address may not be measured, "" when it may."""
+        address = parse_address(text)
+        if address is None:
+            return f"{text} is no address"
+        if address.is_unspecified:
+            return f"{address} is no host's address"
+        for network in self._deny:
+            if address in network:
+                return f"{address} is in {network} (limits.deny)"
+        if self._allow and not any(address in network for network in self._allow):
+            return f"{address} is in no network of limits.allow"
+        return ""
 
 
 class Gatekeeper:
     """Refuses tasks of one assignment. Tasks are shown in the assignment's order: the first come are kept."""
 
     def __init__(self, limits: Limits) -> None:
-        self._limits = limits
-        self._allow = _networks(limits.allow, "allow")
-        self._deny = _networks(limits.deny, "deny")
+        self._limits, self._fence = limits, Fence(limits)
         #: Rounds per second and first target of each address.
         self._rates: dict[Address, tuple[float, str]] = {}
 
@@ -91,20 +123,8 @@ class Gatekeeper:
 
     def refuse_address(self, text: str, probe: Probe, target: str) -> str:
         """Why this address may not be measured (again), "" when it may."""
-        address = parse_address(text)
-        if address is None:
-            return f"{text} is no address"
-        return self._refuse_network(address) or self._refuse_rate(address, probe, target)
-
-    def _refuse_network(self, address: Address) -> str:
-        if address.is_unspecified:
-            return f"{address} is no host's address"
-        for network in self._deny:
-            if address in network:
-                return f"{address} is in {network} (limits.deny)"
-        if self._allow and not any(address in network for network in self._allow):
-            return f"{address} is in no network of limits.allow"
-        return ""
+        refusal, address = self._fence.refuse(text), parse_address(text)
+        return refusal if refusal or address is None else self._refuse_rate(address, probe, target)
 
     def _refuse_rate(self, address: Address, probe: Probe, target: str) -> str:
         """One host measured by several tasks gets no more rounds than one task could ask for."""

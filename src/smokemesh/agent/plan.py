@@ -6,13 +6,14 @@ ten thousand tasks must weigh little.
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from smokemesh.agent.destination import NAMED, WITHOUT_ADDRESS, destination
 from smokemesh.agent.limits import Gatekeeper, nonsense
 from smokemesh.agent.schedule import Timetable
 from smokemesh.model.assignment import Assignment, Task, task_id
@@ -53,6 +54,10 @@ class Row:
     error: int
     #: Other rows measure the same address.
     shared: bool
+    #: The host as configured, "" where only the address counts.
+    host: str = ""
+    #: Measured although it has no address.
+    bare: bool = False
 
 
 @dataclass(slots=True)
@@ -68,6 +73,10 @@ class Plan:
     errors: dict[int, int] = field(default_factory=dict)
     #: Rows whose address other rows measure too.
     shared: set[int] = field(default_factory=set)
+    #: Rows whose engine is told the host, and the host as configured.
+    hosts: dict[int, str] = field(default_factory=dict)
+    #: Rows that need no address, and have none.
+    bare: set[int] = field(default_factory=set)
     #: Path of a target -> why it is refused or does not resolve.
     problems: dict[str, str] = field(default_factory=dict)
     timetable: Timetable = field(default_factory=lambda: Timetable.of("", ()))
@@ -84,11 +93,21 @@ class Plan:
             refused=i in self.refused,
             error=self.errors.get(i, 0),
             shared=i in self.shared,
+            host=self.hosts.get(i, ""),
+            bare=i in self.bare,
         )
 
     def of_kind(self, kind: str) -> NDArray[np.intp]:
         """The rows an engine runs."""
         return np.array([i for i, probe in enumerate(self.probes) if probe.kind == kind], np.intp)
+
+
+def questions(assignment: Assignment) -> Iterator[tuple[str, str]]:
+    """The names an agent must know the addresses of to measure this, each with its family."""
+    for task in assignment.tasks:
+        probe = assignment.probes.get(task.probe)
+        if probe is not None and not nonsense(probe):
+            yield destination(probe, task.host), probe.family
 
 
 def make_plan(assignment: Assignment, agent: str, limits: Limits, lookup: Lookup) -> Plan:
@@ -123,19 +142,33 @@ class _Planner:
         if refusal := self._gatekeeper.refuse_task(probe):
             self._put(task.id, probe, "", task.target, refusal)
             return
-        answer = self._lookup(task.host, probe.family)
-        if answer is not None and answer.error:
+        name = destination(probe, task.host)
+        if not name:
+            self.plan.problems[task.target] = f"probe {probe.name}: its URL names no host"
+            return
+        answer = self._lookup(name, probe.family)
+        if answer is not None and answer.error and probe.kind not in WITHOUT_ADDRESS:
             self.plan.problems[task.target] = answer.error
         if answer is None or not answer.addresses:
-            self._put(task.id, probe, "", task.target, error=ERROR_RESOLVE + answer.error_code if answer else 0)
+            self._put_unresolved(task, probe, answer)
             return
         every = task.addresses == "all"
         for address in answer.addresses[: MOST_ADDRESSES if every else 1]:
             number = task_id(task.target, task.probe, address) if every else task.id
             refusal = self._gatekeeper.refuse_address(address, probe, task.target)
-            self._put(number, probe, address, task.target, refusal)
+            self._put(number, probe, address, task.target, refusal, host=task.host)
 
-    def _put(self, task: int, probe: Probe, address: str, target: str, refusal: str = "", error: int = 0) -> None:
+    def _put_unresolved(self, task: Task, probe: Probe, answer: Addresses | None) -> None:
+        """A row that waits for the look-up, says why it failed, or can do without."""
+        if answer is not None and probe.kind in WITHOUT_ADDRESS:
+            self.plan.bare.add(len(self.plan.addresses))
+            self._put(task.id, probe, "", task.target, host=task.host)
+            return
+        self._put(task.id, probe, "", task.target, error=ERROR_RESOLVE + answer.error_code if answer else 0)
+
+    def _put(
+        self, task: int, probe: Probe, address: str, target: str, refusal: str = "", error: int = 0, host: str = ""
+    ) -> None:
         if task in self.tasks:
             return
         self.tasks[task] = None
@@ -147,3 +180,5 @@ class _Planner:
             self.plan.problems[target] = refusal
         if error:
             self.plan.errors[row] = error
+        if host and probe.kind in NAMED:
+            self.plan.hosts[row] = host

@@ -13,7 +13,7 @@ from typing import Final
 
 import numpy as np
 
-from smokemesh.agent.limits import Pacer
+from smokemesh.agent.limits import Fence, Pacer
 from smokemesh.agent.plan import Plan, Row
 from smokemesh.agent.schedule import Due, Instant, Schedule
 from smokemesh.errors import SmokemeshError
@@ -122,12 +122,17 @@ class Prober:
         self._offer_lock = threading.Lock()
         self._slots: dict[str, EngineSlot] = {}
         self._offset = 0.0
+        self._fence = Fence(limits)
         self.tally = Tally()
 
     def offer(self, plan: Plan, limits: Limits) -> None:
         """Measure by this plan from the next tick on."""
         with self._offer_lock:
             self._offered = (plan, limits)
+
+    def permit(self, address: str) -> str:
+        """Why an address that an engine came upon may not be measured, "" when it may. For `make_engine`."""
+        return self._fence.refuse(address)
 
     def prepare(self, kind: str) -> None:
         """Make the engine of a kind now, so that what this host forbids is told at once."""
@@ -186,14 +191,20 @@ class Prober:
         if len(due):
             self._begin(due, now)
         until = now.mono + TICK
-        slots = [slot for slot in self._slots.values() if slot.engine is not None]
-        for i, slot in enumerate(slots):
-            self._run(slot, now.mono + TICK * (i + 1) / len(slots))
+        for slot, end in self._shares(now.mono):
+            self._run(slot, end)
         rest = until - self._clocks().mono
         if rest > 0:
             # The engines had nothing to do; no round is due before the next tick that LOOKAHEAD would not foresee.
             stop.wait(rest)
         self.tally.ticks += 1
+
+    def _shares(self, now: float) -> list[tuple[EngineSlot, float]]:
+        """The engines, and until when each may work; those with a thread of their own take none of this one's time."""
+        slots = [(slot, slot.engine) for slot in self._slots.values() if slot.engine is not None]
+        sharing = [slot for slot, engine in slots if not engine.apart]
+        apart = [(slot, now) for slot, engine in slots if engine.apart]
+        return apart + [(slot, now + TICK * (i + 1) / len(sharing)) for i, slot in enumerate(sharing)]
 
     def _watch(self, now: Instant) -> None:
         """Notice a host that stood still and a clock that was set."""
@@ -213,7 +224,7 @@ class Prober:
         with self._offer_lock:
             (plan, limits), self._offered = self._offered, None
         self._plan = plan
-        self._pacer.limits = limits
+        self._pacer.limits, self._fence = limits, Fence(limits)
         self._schedule.apply(plan.timetable, now)
 
     def _begin(self, due: Due, now: Instant) -> None:
@@ -233,7 +244,8 @@ class Prober:
                 continue
             begin += round((start - at) * 1e9)
             waiting.setdefault(row.probe.kind, []).append(index)
-            requests.setdefault(row.probe.kind, []).append(RoundRequest(row.task, begin, start, row.address, row.probe))
+            request = RoundRequest(row.task, begin, start, row.address, row.probe, row.host)
+            requests.setdefault(row.probe.kind, []).append(request)
         for kind, rounds in requests.items():
             if not self._start(self._slot(kind), rounds, now):
                 left_out += waiting[kind]
@@ -247,11 +259,11 @@ class Prober:
         if row.refused:
             self.tally.refused += 1
             return None
-        if not row.address:
+        if not (row.address or row.bare):
             # Counted with the unresolved rounds, or as missed while the very first look-up is still going on.
             self._schedule.missed += row.error == 0
             return None
-        start = self._pacer.begin(row.address, row.probe, at, shared=row.shared)
+        start = self._pacer.begin(row.address or row.host, row.probe, at, shared=row.shared)
         if start is None:
             self._note_limit(self._pacer.reason, at)
         return start

@@ -8,12 +8,20 @@ due, lets it work, and takes what is finished:
     batch = engine.take()           # rounds finished since the last call
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from smokemesh.model.probe import Probe
 from smokemesh.model.rounds import RoundBatch
+
+#: Address -> why it may not be measured, "" when it may: for addresses that only an engine comes upon.
+Permit = Callable[[str], str]
+
+
+def anyone(_address: str) -> str:
+    """Permits every address."""
+    return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +34,7 @@ class RoundRequest:
     time: int
     #: The same instant on the monotonic clock, seconds: when the first ping is sent.
     at: float
-    #: A literal IPv4 or IPv6 address.
+    #: A literal IPv4 or IPv6 address: the host's, or that of the server which a URL or a question names. "" for none.
     address: str
     probe: Probe
     #: The host as configured: what a URL, a question or a greeting names. "" where only the address counts.
@@ -51,6 +59,10 @@ class EngineCounters:
 
 class Engine(Protocol):
     """Runs rounds of one kind of probe. Not thread-safe: one owner."""
+
+    @property
+    def apart(self) -> bool:
+        """It works in a thread of its own: `run` need not be called for it to go on."""
 
     def start(self, requests: Sequence[RoundRequest]) -> None:
         """Remember rounds; each sends its first ping at `at`, the others `probe.spacing` apart."""

@@ -86,6 +86,9 @@ class _Complaints:
 class IcmpEngine:
     """Rounds of ICMP echo, IPv4 and IPv6."""
 
+    #: It works in its owner's thread: waking another one for every few pings would cost more than they do.
+    apart: Final = False
+
     def __init__(
         self,
         *,

@@ -26,7 +26,7 @@ import numpy as np
 
 from smokemesh.model.probe import Probe
 from smokemesh.model.rounds import ERROR_ERRNO, ERROR_ICMP4, ERROR_ICMP6, ERROR_RESOLVE, Flag, RoundBatch
-from smokemesh.probes.engine import EngineCounters, RoundRequest
+from smokemesh.probes.engine import EngineCounters, Permit, RoundRequest, anyone
 from smokemesh.probes.flight import Event, Watcher
 
 #: Pings of a round never follow each other closer than this share of their spacing: catching up is no burst.
@@ -46,14 +46,6 @@ _FILES: Final = 16_384
 _FAREWELL: Final = 2.0
 
 log = logging.getLogger("smokemesh.probes")
-
-#: Address -> why it may not be measured, "" when it may (`agent.limits`).
-Permit = Callable[[str], str]
-
-
-def anyone(_address: str) -> str:
-    """Permits every address."""
-    return ""
 
 
 @dataclass(slots=True, eq=False)
