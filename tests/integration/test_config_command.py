@@ -24,7 +24,7 @@ def config(*arguments: str | Path) -> Result:
     ("name", "summary"),
     [
         ("minimal.yaml", "a master's configuration (smokemesh.yaml): 2 targets, 1 agent, 1 probe, at most 0.6667 pings per second from one agent"),
-        ("smokemesh.yaml", "a master's configuration (smokemesh.yaml): 6 targets, 2 agents, 5 probes, at most 2.633 pings per second from one agent"),
+        ("smokemesh.yaml", "a master's configuration (smokemesh.yaml): 7 targets, 2 agents, 7 probes, at most 2.65 pings per second from one agent"),
         ("agent.yaml", "an agent's configuration (agent.yaml): agent boomer, master https://master.example.net:8080"),
     ],
 )  # fmt: skip
@@ -32,8 +32,7 @@ def test_the_examples_are_right(name: str, summary: str) -> None:
     result = config("check", EXAMPLES / name)
     verdict = "can be used, see the warnings" if result.stderr else "ok"  # secrets are not where examples say
     assert (result.exit_code, result.stdout) == (0, f"{EXAMPLES / name}: {verdict}, {summary}\n")
-    expected = ("warning: secret file ", f"warning: {EXAMPLES / name}:68: alerts: ")
-    assert all(line.startswith(expected) for line in result.stderr.splitlines()), result.stderr
+    assert all(line.startswith("warning: secret file ") for line in result.stderr.splitlines()), result.stderr
 
 
 def test_check_tells_every_file_and_fails_for_one() -> None:
@@ -120,7 +119,7 @@ def test_the_schema_takes_each_default_and_example(section: str, setting) -> Non
 
 
 @pytest.mark.parametrize(
-    "wrong", ["defaults: {step: 1 minute}", "defaults: {pings: 0}", "probes: {a: {kind: http}}", "agents: {a: {color: red}}", "targets: {a b: {}}"]
+    "wrong", ["defaults: {step: 1 minute}", "defaults: {pings: 0}", "probes: {a: {kind: pigeon}}", "agents: {a: {color: red}}", "targets: {a b: {}}"]
 )  # fmt: skip
 def test_the_schema_refuses_mistakes(wrong: str) -> None:
     assert not jsonschema.Draft202012Validator(json.loads(config("schema").stdout)).is_valid(yaml.safe_load(wrong))

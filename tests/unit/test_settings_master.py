@@ -1,6 +1,6 @@
 """`smokemesh.yaml`: inheritance, derived probes, conf.d, and what is shown reads back the same."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import pytest
@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from smokemesh.errors import ConfigError
 from smokemesh.model.alert import Alert
 from smokemesh.model.assignment import task_id
+from smokemesh.model.options import KINDS
 from smokemesh.model.probe import Probe
 from smokemesh.model.target import Target
+from smokemesh.settings.entries_probe import OPTIONS_OF, OVERRIDES
 from smokemesh.settings.master import load_master
-from smokemesh.settings.reference import OVERRIDES
 from smokemesh.settings.shape import MasterSettings, Retention
 from smokemesh.settings.show import master_values
 
@@ -182,11 +183,11 @@ def test_listen(written: str, listen: tuple[str, int]) -> None:
 
 
 def test_warnings_name_what_is_probably_not_meant() -> None:
-    settings = load("agents:\n  idle: {}\ntargets:\n  a: {host: 224.0.0.1}\nalerts: {}\n")
+    settings = load("agents:\n  idle: {}\ntargets:\n  a: {host: 224.0.0.1}\n  b: {host: 192.0.2.1, agents: []}\n")
     assert settings.warnings == (
         "/etc/smokemesh/smokemesh.yaml: /a: 224.0.0.1 is a multicast or broadcast address; agents deny these",
         "/etc/smokemesh/smokemesh.yaml:2: agents.idle: no target names it, so it measures nothing",
-        "/etc/smokemesh/smokemesh.yaml:5: alerts: spelling checked; this version does not judge by them",
+        "/etc/smokemesh/smokemesh.yaml: /b: nobody measures it, its list of agents is empty",
     )
     assert load("targets:\n").warnings == ("/etc/smokemesh/smokemesh.yaml:1: targets: nothing is measured",)
 
@@ -232,7 +233,7 @@ def test_conf_d_adds_targets_probes_and_agents() -> None:
         ("targets: {lab: {title: A}}", "targets: {lab: {title: B}}", "conf.d/a.yaml:1: duplicate targets.lab.title: also in smokemesh.yaml:1; remove one or rename it"),
         ("targets: {}", "name: x\nmasters: [http://192.0.2.1:80]", "conf.d/a.yaml: this is an agent's configuration (agent.yaml), not a master's configuration (smokemesh.yaml); give it to `smokemesh agent --config`"),
         ("targets: {a: {host: 192.0.2.1}}", "\ntargets: {b: {hosts: 192.0.2.1}}", "conf.d/a.yaml:2: targets.b.hosts: unknown setting; did you mean host?"),
-        ("targets: {lab: {a: {host: 192.0.2.1}}}", "\ntargets: {lab: {b c: {host: 192.0.2.1}}}", 'conf.d/a.yaml:2: targets.lab: "b c" is no name; write up to 64 ASCII letters, digits, _ . or -, the first a letter, digit or _'),
+        ("targets: {lab: {a: {host: 192.0.2.1}}}", "\ntargets: {lab: {b c: {host: 192.0.2.1}}}", 'conf.d/a.yaml:2: targets.lab: "b c" is no name; write up to 200 ASCII letters, digits, _ . or -, the first no dot'),
     ],
 )  # fmt: skip
 def test_conf_d_mistakes_name_both_places(main: str, more: str, message: str) -> None:
@@ -322,6 +323,132 @@ def test_inheritance_is_the_nearest_wish_and_survives_showing(layers: list[dict[
     ).probes["p"]
     assert {k: getattr(nearest, k) for k in OVERRIDES} == {k: getattr(plain, k) for k in OVERRIDES}
     assert meaning(load(written(settings, whole))) == meaning(settings)
+
+
+MOVED = """
+probes:
+  web: {kind: http, url: "https://{host}/", insecure: true, pings: 5, interval: 1s}
+  ask: {kind: dns, query: example.net, type: aaaa, timeout: 1s}
+  run: {kind: command, argv: /bin/true, parse: exit}
+  login: {kind: command, tool: radclient, settings: "username=me\\npassword=correct-horse"}
+agents: {tokyo: {}}
+hierarchies: {customers: By customer}
+alerts:
+  "loss>50%": {type: threshold, above: 50%, for: 5m, clear_for: 10m, quorum: 2, to: [pager], priority: 3, repeat: 4h}
+  slow: {type: threshold, measure: median, above: 150ms, below: 1ms, edge: false}
+  odd: {type: deviation, measure: median, factor: 8, baseline: 7d, template: odd.mail}
+  gone: {type: silent, for: 5m}
+  match: {type: matcher, pattern: "CheckLoss(l => 50, x => 5)", to: ["|/bin/page me", a@example.net]}
+alerting:
+  to: [noc@example.net]
+  from: smokemesh@example.net
+  compat: smokeping
+  edge: false
+  template: alert.mail
+  url: https://smoke.example.net/
+  mail: {servers: ["mail.example.net:587"], user: me, password_file: secrets/mail, security: starttls}
+  receivers:
+    pager: {type: webhook, url: "https://hooks.example.net/x", headers: {X-Site: lab}}
+    team: {type: slack, url_file: secrets/slack}
+    people: {type: mail, to: [a@example.net]}
+presentation:
+  owner: NOC
+  contact: noc@example.net
+  charts: {worst: {menu: Worst, title: The worst, sorter: loss, entries: 3}}
+  ranges: [{title: Last 3 hours, length: 3h}, {title: Last 400 days, length: 400d}]
+  loss_colors: [{lost: 0, color: 26FF00, legend: none}, {lost: 1.5, color: ff0000}]
+  max_rtt: 500ms
+  overlay_colors: [004586]
+smokeping:
+  path: /smokeping/smokeping.cgi
+  secrets_file: smokeping_secrets
+  originals: {General: {owner: "0012", note: ""}, Database: {step: "300", _table: [[AVERAGE, "0.5", "1", "1008"]]}}
+  overrides: {tokyo: {Probes.FPing.binary: /usr/sbin/fping}}
+targets:
+  alerts: ["loss>50%"]
+  alertee: [team]
+  shop:
+    probe: web
+    options: {url: "https://{host}/shop"}
+    a: {host: a.example.net, alertee: []}
+    b: {host: b.example.net, options: {insecure: false, status: "200-399,401"}, agents: [tokyo, local]}
+    same: {host: b.example.net, options: {url: "https://{host}/"}}
+  more:
+    smokeping: {note: "moved: in May", pings: "5"}
+    children:
+      host: {host: "DYNAMIC/Abc+/1", agents: []}
+      -x: {host: 192.0.2.1, places: {customers: /acme/berlin}}
+      empty: {children: {}}
+  logins:
+    probe: login
+    a: {host: a.example.net}
+    b: {host: b.example.net, options: {settings: "username=me\\npassword=battery-staple"}}
+  all: {title: All of them, overlay: [/shop/a, /shop/b~tokyo]}
+"""
+
+
+def test_what_smokeping_s_users_bring() -> None:
+    settings = load(MOVED)
+    shop = {target.path: settings.probes[target.probe] for target in settings.targets}
+    assert dict(shop["/shop/a"].options) == {"insecure": "true", "url": "https://{host}/shop"}
+    assert dict(shop["/shop/b"].options) == {"status": "200-399,401", "url": "https://{host}/shop"}
+    assert shop["/shop/same"] is settings.probes["web"]
+    assert shop["/shop/a"].name == "web#url=https://{host}/shop"
+    assert settings.probes["ask"].options == (("query", "example.net"), ("type", "AAAA"))
+    by_path = {node.path: node for node in settings.tree.walk()}
+    assert by_path["/all"].overlay == ("/shop/a", "/shop/b~tokyo")
+    assert by_path["/more"].smokeping == {"note": "moved: in May", "pings": "5"}
+    assert by_path["/more/-x"].places == {"customers": "/acme/berlin"}
+    assert [node.name for node in by_path["/more"].children] == ["host", "-x", "empty"]
+    target = by_path["/more/host"].target
+    assert target is not None
+    assert (target.host, target.agents, target.alertee) == ("DYNAMIC/Abc+/1", (), ("team",))
+    loss, slow = settings.alerts["loss>50%"], settings.alerts["slow"]
+    assert (loss.above, loss.wait, loss.clear_wait, loss.quorum, loss.repeat) == (0.5, 300.0, 600.0, 2, 14400.0)
+    assert (slow.above, slow.below, slow.edge) == (0.15, 0.001, False)
+    assert settings.alerts["odd"].template == "/etc/smokemesh/odd.mail"
+    assert settings.alert_places["match"] == ("/etc/smokemesh/smokemesh.yaml", 14)
+    assert settings.alerting.mail.password_file == "/etc/smokemesh/secrets/mail"
+    assert (settings.alerting.url, settings.alerting.edge) == ("https://smoke.example.net", False)
+    assert settings.presentation.ranges == (("Last 3 hours", 10800.0), ("Last 400 days", 400 * 86400.0))
+    assert settings.presentation.loss_colors == ((0.0, "26ff00", "none"), (1.5, "ff0000", ""))
+    assert settings.smokeping.originals["General"] == {"owner": "0012", "note": ""}
+    assert settings.smokeping.originals["Database"]["_table"] == [["AVERAGE", "0.5", "1", "1008"]]
+    assert settings.smokeping.secrets_file == "/etc/smokemesh/smokeping_secrets"
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_what_smokeping_s_users_bring_reads_back(whole: bool) -> None:
+    settings = load(MOVED)
+    if whole:
+        settings = load(MOVED.replace("correct-horse", "***").replace("battery-staple", "***"))
+    assert meaning(load(written(settings, whole))) == meaning(settings)
+
+
+def test_passwords_of_tools_are_hidden() -> None:
+    settings = load(MOVED)
+    assert [t.probe for t in settings.targets if "/logins/" in t.path] == [
+        "login",
+        "login#settings=username=me@/logins/b",
+    ]
+    assert "correct" not in (shown := written(settings, whole=True))
+    assert "battery" not in shown
+    assert "password=***" in shown
+    assert "battery-staple" in written(settings, whole=False)
+
+
+def test_the_table_has_every_option_of_every_kind() -> None:
+    for kind, options in KINDS.items():
+        assert {field.name for field in fields(options)} == OPTIONS_OF[kind]
+
+
+def test_a_derived_name_is_bounded_and_its_own() -> None:
+    text = (
+        "probes: {{web: {{kind: http}}}}\ntargets: {{probe: web, a: {{host: a, options: {{url: 'http://{0}/{1}'}}}}}}"
+    )
+    names = {load(text.format("x" * 500, last)).targets[0].probe for last in "ab"}
+    assert len(names) == 2
+    assert max(map(len, names)) < 180
 
 
 def test_ten_thousand_targets_load_quickly_enough_to_reload() -> None:

@@ -15,7 +15,12 @@ from smokemesh.settings.durations import format_duration, parse_duration, parse_
 
 #: Names stand in URLs, in file names and in signatures, so they are plain ASCII; titles may hold any script.
 NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
-_PATH = re.compile(rf"/|(?:/{NAME.pattern})+")
+#: Places in the tree and probes may be called as SmokePing calls them, too.
+PLACE: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,199}")
+_PATH = re.compile(rf"/|(?:/{PLACE.pattern})+")
+_SEEN = re.compile(rf"(?:/{PLACE.pattern})+(?:~{NAME.pattern})?")
+_DYNAMIC = re.compile(r"DYNAMIC(?:/[A-Za-z0-9+/=_-]{1,100})?")
+_MAIL = re.compile(r"[^\s@|,]+@[^\s@,]+")
 _COLOR = re.compile(r"#?([0-9A-Fa-f]{6})")
 _LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
 _WHOLE = re.compile(r"[+-]?[0-9]{1,18}")
@@ -45,8 +50,11 @@ class Kind:
     schema: dict[str, Any] = field(default_factory=lambda: {"type": "string"})
     #: A list of such values instead of one.
     many: bool = False
-    #: A mapping from names to such values instead of one.
+    #: A mapping from names to such values instead of one, and what such a name may be.
     keyed: bool = False
+    keys: "Kind | None" = None
+    #: Values of any shape: text, lists and mappings of them.
+    free: bool = False
 
 
 def text(most: int = 4096) -> Kind:
@@ -73,10 +81,22 @@ def choice(*words: str) -> Kind:
     return Kind(_either(words), parse, {"enum": [*words, *(int(w) for w in words if w.isdigit())]})
 
 
-def probe_kind(known: tuple[str, ...], later: tuple[str, ...]) -> Kind:
-    """What a probe sends; to name a planned kind is no slip of the pen, so it is told apart."""
+def any_text() -> Kind:
+    """Any text, also none at all."""
+    return Kind("text", lambda written: written, {"type": ["string", "number", "boolean"]})
+
+
+def anything() -> Kind:
+    """Text, or lists and mappings of text at any depth."""
+    return Kind("anything", lambda written: written, {"type": ["object", "array", "string", "number"]}, free=True)
+
+
+def probe_kind(known: tuple[str, ...], later: tuple[str, ...], meant: dict[str, str]) -> Kind:
+    """What a probe sends; a planned kind is no slip of the pen, so it is told apart, and so are other names of known ones."""
 
     def parse(written: str) -> str:
+        if written in meant:
+            raise ValueError(f"is called {meant[written]} here")
         if written not in known:
             state = "not in this version" if written in later else "unknown"
             raise ValueError(f"is {state}; write {_either(known)}")
@@ -158,6 +178,40 @@ def parse_name(written: str) -> str:
     return written
 
 
+def place_name() -> Kind:
+    """The name of a place in the tree."""
+    return Kind("name", parse_place, {"type": ["string", "integer"], "pattern": f"^{PLACE.pattern}$"})
+
+
+def parse_place(written: str) -> str:
+    """The name of a place. Raises ValueError."""
+    if not PLACE.fullmatch(written):
+        raise ValueError("is no name; write up to 200 ASCII letters, digits, _ . or -, the first no dot")
+    return written
+
+
+def alert_name() -> Kind:
+    """What an alert may be called: SmokePing takes anything without blanks and commas."""
+
+    def parse(written: str) -> str:
+        if not re.fullmatch(r"[^\s,]{1,200}", written) or not written.isprintable():
+            raise ValueError("is no name of an alert; write up to 200 characters without blanks and commas")
+        return written
+
+    return Kind("name", parse, {"type": ["string", "integer"], "pattern": r"^[^\s,]{1,200}$"})
+
+
+def seen_path() -> Kind:
+    """A target, or a target as one agent sees it."""
+
+    def parse(written: str) -> str:
+        if not _SEEN.fullmatch(written):
+            raise ValueError("is no target; write its path like /group/host or /group/host~agent")
+        return written
+
+    return Kind("path, or path~agent", parse, {"type": "string", "pattern": f"^{_SEEN.pattern}$"})
+
+
 def tree_path() -> Kind:
     """The path of a target."""
 
@@ -199,6 +253,15 @@ def code_point() -> Kind:
 def host() -> Kind:
     """A host name or an address."""
     return Kind("host name or address", parse_host)
+
+
+def target_host() -> Kind:
+    """A host, or one that tells its own address (SmokePing's DYNAMIC)."""
+
+    def parse(written: str) -> str:
+        return written if _DYNAMIC.fullmatch(written) else parse_host(written)
+
+    return Kind("host name or address", parse)
 
 
 def parse_host(written: str) -> str:
@@ -248,6 +311,72 @@ def address() -> Kind:
             raise ValueError("is not an address; write an IPv4 or IPv6 address") from None
 
     return Kind("address", parse)
+
+
+def mail_address() -> Kind:
+    """One mail address."""
+
+    def parse(written: str) -> str:
+        if not _MAIL.fullmatch(written):
+            raise ValueError("is not a mail address; write one like noc@example.net")
+        return written
+
+    return Kind("mail address", parse)
+
+
+def recipient() -> Kind:
+    """Who is told: an address, a program, or a receiver by its name."""
+
+    def parse(written: str) -> str:
+        if written.startswith("|"):
+            if not written[1:].strip():
+                raise ValueError("names no program; write one like |/usr/local/bin/page-me")
+        elif not _MAIL.fullmatch(written) and not NAME.fullmatch(written):
+            raise ValueError(
+                "is nobody; write an address like noc@example.net, |/path/of/program or the name of a receiver"
+            )
+        return written
+
+    return Kind("address, |program or name of a receiver", parse)
+
+
+def server() -> Kind:
+    """A server, with its port or without."""
+
+    def parse(written: str) -> str:
+        host_part, colon, port = written.rpartition(":")
+        if not colon or written.count(":") > 1 and not host_part.endswith("]"):
+            host_part, port = written, "25"
+        if not re.fullmatch(r"[0-9]{1,5}", port) or not 1 <= int(port) <= 65535:
+            raise ValueError("has a port that is none; write HOST or HOST:PORT")
+        parse_host(host_part.removeprefix("[").removesuffix("]"))
+        return written
+
+    return Kind("HOST or HOST:PORT", parse)
+
+
+def record_type() -> Kind:
+    """A type of DNS record."""
+
+    def parse(written: str) -> str:
+        if not re.fullmatch(r"[A-Za-z][A-Za-z0-9]{0,15}", written):
+            raise ValueError("is no type of record; write one like A, AAAA, MX or TXT")
+        return written.upper()
+
+    return Kind("type of record", parse)
+
+
+def statuses() -> Kind:
+    """HTTP statuses and ranges of them."""
+
+    def parse(written: str) -> str:
+        for part in written.split(","):
+            first, _, last = part.strip().partition("-")
+            if not re.fullmatch(r"[1-5][0-9][0-9]", first) or (last and not re.fullmatch(r"[1-5][0-9][0-9]", last)):
+                raise ValueError("is no list of statuses; write one like 200-399,401")
+        return "".join(written.split())
+
+    return Kind("statuses", parse, {"type": ["string", "integer"]})
 
 
 def network() -> Kind:
@@ -335,6 +464,60 @@ def parse_master_url(written: str) -> str:
     return written.rstrip("/")
 
 
+def probe_url() -> Kind:
+    """One or more URLs to fetch; `{host}` stands for the target's host."""
+
+    def parse(written: str) -> str:
+        urls = written.split()
+        if not urls:
+            raise ValueError("is empty; write one like https://{host}/")
+        for url in urls:
+            if not re.match(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#]", url):
+                raise ValueError("is not a URL; write one like https://{host}/")
+        return " ".join(urls)
+
+    return Kind("URL", parse)
+
+
+def web_url() -> Kind:
+    """A URL of http or https."""
+
+    def parse(written: str) -> str:
+        if not re.fullmatch(r"https?://[^\s/?#][^\s]*", written):
+            raise ValueError("is not a URL; write one like https://smoke.example.net")
+        return written
+
+    return Kind("URL", parse)
+
+
+def url_path() -> Kind:
+    """The path of a URL of ours."""
+
+    def parse(written: str) -> str:
+        if not re.fullmatch(r"(/[A-Za-z0-9_.~+-]+)+/?", written) or "/.." in written or "/./" in written:
+            raise ValueError("is no path of a URL; write one like /smokeping.cgi")
+        return written
+
+    return Kind("path of a URL", parse)
+
+
+def bound() -> Kind:
+    """How much of a measure: a share, or seconds. The value is (number, "share" or "time" or "" when it does not say)."""
+
+    def parse(written: str) -> tuple[float, str]:
+        bare = written.strip()
+        if re.fullmatch(r"[0-9]{1,10}(\.[0-9]{1,10})?%", bare):
+            return float(bare[:-1]) / 100, "share"
+        if re.fullmatch(r"[0-9]{1,10}(\.[0-9]{1,10})?", bare):
+            return float(bare), ""
+        try:
+            return parse_duration(bare), "time"
+        except ValueError:
+            raise ValueError("is no bound; write one like 20% or 150ms") from None
+
+    return Kind("share or duration", parse, {"type": ["string", "number"]})
+
+
 def dsn(*schemes: str) -> Kind:
     """Where something is kept, as a URL of one of some schemes."""
 
@@ -366,10 +549,10 @@ def list_of(kind: Kind) -> Kind:
     return Kind(f"list: {kind.name}", kind.parse, schema, many=True)
 
 
-def mapping_of(kind: Kind) -> Kind:
+def mapping_of(kind: Kind, keys: Kind | None = None) -> Kind:
     """A mapping from names to values."""
     schema = {"type": "object", "additionalProperties": kind.schema}
-    return Kind(f"mapping: name to {kind.name}", kind.parse, schema, keyed=True)
+    return Kind(f"mapping: name to {kind.name}", kind.parse, schema, keyed=True, keys=keys or name())
 
 
 def _bounded(value: Number, least: float, most: float) -> Number:

@@ -7,21 +7,27 @@ from typing import Any
 
 from smokemesh.errors import ConfigError
 from smokemesh.model.agent import Agent
-from smokemesh.model.alert import Alert
 from smokemesh.model.probe import Probe
 from smokemesh.model.target import Node as Tree
+from smokemesh.settings.alerting import alert_places, read_alerting, read_alerts
 from smokemesh.settings.filetype import insist, refuse_smokeping
 from smokemesh.settings.kinds import parse_listen
 from smokemesh.settings.merge import merge
+from smokemesh.settings.pages import read_presentation, read_smokeping
 from smokemesh.settings.probes import DEFAULT, make_probe
 from smokemesh.settings.reference import SECTIONS
-from smokemesh.settings.sections import Read, read_section
+from smokemesh.settings.sections import Read, check_only, read_section
 from smokemesh.settings.shape import LOCAL_AGENT, MasterSettings, Retention
 from smokemesh.settings.tree import TreeReader
 from smokemesh.settings.yaml import Mapping, Node, parse
 
 Reader = Callable[[str], str]
 Lister = Callable[[str], Sequence[str]]
+
+
+def settings_from(root: Node, files: tuple[str, ...]) -> MasterSettings:
+    """The settings in nodes that somebody else made (`settings.plain`). Raises ConfigError."""
+    return _settings(read_section(root, SECTIONS["master"], ""), files)
 
 
 def load_master(path: str, read: Reader, listing: Lister | None = None) -> MasterSettings:
@@ -34,7 +40,7 @@ def load_master(path: str, read: Reader, listing: Lister | None = None) -> Maste
     for more in _list(posixpath.join(posixpath.dirname(path), "conf.d"), listing) if listing else ():
         root = merge(root, _parse_file(more, read, main=False))
         files.append(more)
-    return _settings(read_section(root, SECTIONS["master"], ""), tuple(files))
+    return settings_from(root, tuple(files))
 
 
 def read_file(path: str, read: Reader) -> str:
@@ -76,11 +82,15 @@ def _settings(root: Read, files: tuple[str, ...]) -> MasterSettings:
     written = _written_probes(root, defaults)
     probes = {name: _probe(root, name, merged) for name, merged in written.items()}
     agents = {name: _agent(name, entry) for name, entry in values.get("agents", {}).items()}
+    alerting = read_alerting(root.section("alerting"))
+    hierarchies = values.get("hierarchies", {})
     tree_reader = TreeReader(
         written=written,
         probes=probes,
         agents=frozenset({*agents, LOCAL_AGENT}),
         alerts=frozenset(values.get("alerts", {})),
+        hierarchies=frozenset(hierarchies),
+        receivers=frozenset(alerting.receivers),
     )
     tree = tree_reader.read(values.get("targets") or Mapping(file=root.node.file, line=root.node.line))
     retention = storage.section("retention").values
@@ -96,7 +106,11 @@ def _settings(root: Read, files: tuple[str, ...]) -> MasterSettings:
         probes=probes,
         agents=agents,
         tree=tree,
-        alerts={name: Alert(name=name, **entry.values) for name, entry in values.get("alerts", {}).items()},
+        alerts=read_alerts(values.get("alerts", {}), alerting),
+        alert_places=alert_places(values.get("alerts", {})),
+        alerting=alerting,
+        presentation=read_presentation(root.section("presentation"), hierarchies),
+        smokeping=read_smokeping(root.section("smokeping")),
         files=files,
         warnings=tuple(_warnings(root, tree)),
         **{key: values[key] for key in ("heartbeat_interval", "upload_interval") if key in values},
@@ -122,8 +136,9 @@ def _warnings(root: Read, tree: Tree) -> Iterator[str]:
     for name, entry in root.values.get("agents", {}).items():
         if name not in busy:
             yield _place(entry, "") + f"agents.{name}: no target names it, so it measures nothing"
-    if "alerts" in root.values:
-        yield _place(root, "alerts") + "alerts: spelling checked; this version does not judge by them"
+    for target in targets:
+        if not target.agents:
+            yield f"{root.node.file}: {target.path}: nobody measures it, its list of agents is empty"
 
 
 def _is_group_address(host: str) -> bool:
@@ -145,6 +160,8 @@ def _written_probes(root: Read, defaults: Read) -> dict[str, dict[str, Any]]:
     """What each probe says, the defaults below it. `ping` is there without being written."""
     named: dict[str, Read] = root.values.get("probes", {})
     written = {DEFAULT: dict(defaults.values)}
+    for entry in named.values():
+        check_only(entry, SECTIONS["probe"], "kind", entry.values.get("kind", "icmp"), "probes")
     return written | {name: {**defaults.values, **entry.values} for name, entry in named.items()}
 
 

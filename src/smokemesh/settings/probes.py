@@ -6,15 +6,20 @@ equal wishes share one probe and no other target's change renames it.
 
 import ipaddress
 from collections.abc import Callable, Mapping
+from hashlib import blake2b
 from typing import Any, Final
 
 from smokemesh.errors import ConfigError
+from smokemesh.model import tools
+from smokemesh.model.options import KINDS, write
 from smokemesh.model.probe import Probe
 from smokemesh.settings.durations import format_duration
-from smokemesh.settings.reference import OVERRIDES
+from smokemesh.settings.entries_probe import OPTION_KEYS, OPTIONS_OF, OVERRIDES
 
 #: The probe a target has when nothing names one.
 DEFAULT: Final = "ping"
+#: A derived name is cut off here and ends in a digest of all of it.
+MOST_DERIVED: Final = 160
 LONGEST_DEFAULT_TIMEOUT: Final = 1.5
 #: A timeout nobody wrote takes at most this share of the step, so that short steps work without one.
 TIMEOUT_SHARE: Final = 0.2
@@ -25,13 +30,50 @@ Complain = Callable[[str, str], ConfigError]
 
 def make_probe(name: str, values: Mapping[str, Any], complain: Complain) -> Probe:
     """The probe with these values. Raises what `complain` makes when its rounds cannot work."""
-    given = {key: value for key, value in values.items() if value is not None}
+    given = {key: value for key, value in values.items() if value is not None and key not in OPTION_KEYS}
+    given["options"] = make_options(given.get("kind", "icmp"), values)
     probe = Probe(name=name, **given)
     if "timeout" not in given:
         probe = Probe(name=name, **given, timeout=usual_timeout(probe.step))
+    _check_options(probe.kind, values, complain)
     _check_fit(probe, complain)
     _check_source(probe, complain)
     return probe
+
+
+def make_options(kind: str, values: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """The options of a probe as it holds them; `values` may hold more than options."""
+    return write(KINDS[kind](**{key: values[key] for key in OPTIONS_OF[kind] if key in values}))
+
+
+def usual_option(kind: str, key: str) -> Any:
+    """What an option is when nobody wrote it."""
+    return getattr(KINDS[kind](), key)
+
+
+def _check_options(kind: str, values: Mapping[str, Any], complain: Complain) -> None:
+    """What a probe cannot work without, or what contradicts itself."""
+    if kind == "command":
+        _check_command(values, complain)
+    if kind == "dns" and values.get("require_nxdomain") and values.get("require_noerror"):
+        raise complain("require_nxdomain", "contradicts require_noerror; remove one of them")
+    if kind == "smtp" and values.get("to") and not values.get("sender"):
+        raise complain("to", "a message needs a sender; write sender: probe@example.net")
+
+
+def _check_command(values: Mapping[str, Any], complain: Complain) -> None:
+    tool, argv, settings = (values.get(key, "") for key in ("tool", "argv", "settings"))
+    if not tool and not argv:
+        raise complain("argv", "a command is missing; write tool: NAME or argv: /path/of/program {host}")
+    if tool and argv:
+        raise complain("argv", f"contradicts tool: {tool}; remove one of them")
+    if settings and not tool:
+        raise complain("settings", "are those of a tool; write tool: NAME")
+    if settings:
+        try:
+            tools.read(tool, settings)
+        except ValueError as error:
+            raise complain("settings", f"{error}; write key=value, one a line") from None
 
 
 def usual_timeout(step: float) -> float:
@@ -39,15 +81,30 @@ def usual_timeout(step: float) -> float:
     return min(LONGEST_DEFAULT_TIMEOUT, TIMEOUT_SHARE * step)
 
 
-def derived_name(base: str, differing: Mapping[str, Any]) -> str:
-    """The name of a probe that differs from another."""
-    parts = [f"{key}={_spell(key, differing[key])}" for key in OVERRIDES if key in differing]
-    return f"{base}#{','.join(parts)}" if parts else base
+def derived_name(base: str, differing: Mapping[str, Any], path: str) -> str:
+    """The name of a probe that differs from another; passwords are kept out of it, `path` tells such probes apart."""
+    parts = [f"{key}={_spell(key, differing[key])}" for key in (*OVERRIDES, *OPTION_KEYS) if key in differing]
+    if not parts:
+        return base
+    if "settings" in differing and hide(differing["settings"]) != differing["settings"]:
+        parts.append(f"@{path}")
+    told = "".join(c if c.isprintable() else "?" for c in ",".join(parts).replace(",@/", "@/"))
+    if len(told) > MOST_DERIVED:
+        told = f"{told[: MOST_DERIVED - 17]}~{blake2b(','.join(parts).encode(), digest_size=8).hexdigest()}"
+    return f"{base}#{told}"
+
+
+def hide(settings: str) -> str:
+    """A tool's settings with passwords masked."""
+    lines = [line.partition("=") for line in settings.splitlines()]
+    return "\n".join(f"{key}=***" if key.strip() in tools.HIDDEN else f"{key}{eq}{value}" for key, eq, value in lines)
 
 
 def _spell(key: str, value: Any) -> str:
     if key in ("step", "interval", "timeout", "offset"):
         return "spread" if value is None else format_duration(value)
+    if key == "settings":
+        return "+".join(line for line in value.splitlines() if hide(line) == line)
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

@@ -3,146 +3,17 @@
 A section is a mapping in a file. Defaults and examples are spelt as they would be written.
 """
 
-from dataclasses import dataclass
 from typing import Final
 
-from smokemesh.settings import kinds
-from smokemesh.settings.kinds import Kind, list_of, mapping_of
-
-#: No probe may begin rounds closer than this, whatever an agent allows.
-LEAST_STEP: Final = 1.0
-DAY: Final = 86400.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Setting:
-    """One key of one section. It holds a value (`kind`), another section, or a mapping from names to sections."""
-
-    key: str
-    help: str
-    kind: Kind | None = None
-    #: Name of the section it holds.
-    section: str = ""
-    #: It maps names people choose to sections.
-    named: bool = False
-    #: What holds when it is not written; "" for nothing.
-    default: str = ""
-    example: str = ""
-    required: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Section:
-    """The settings that may stand together."""
-
-    name: str
-    help: str
-    settings: dict[str, Setting]
-    #: Words other tools use -> what to write here.
-    foreign: dict[str, str]
-    #: Keys that are planned and not yet read.
-    later: frozenset[str] = frozenset()
-
-
-def _section(name: str, help_: str, *settings: Setting, later: str = "", **foreign: str) -> Section:
-    by_key = {setting.key: setting for setting in settings}
-    return Section(name=name, help=help_, settings=by_key, foreign=foreign, later=frozenset(later.split()))
-
-
-_PROBE = (
-    Setting(
-        key="step",
-        kind=kinds.duration(LEAST_STEP, DAY),
-        default="60s",
-        example="10s",
-        help="A round begins every step.",
-    ),
-    Setting(key="pings", kind=kinds.whole(1, 65535), default="20", example="10", help="Pings in a round."),
-    Setting(
-        key="offset",
-        kind=kinds.duration(0.0, DAY, none="spread"),
-        default="spread",
-        example="5s",
-        help="Where in the step rounds begin; `spread` gives every target its own place, by a hash of agent and target.",
-    ),
-    Setting(
-        key="interval",
-        kind=kinds.duration(0.001, 3600.0, none="spread"),
-        default="spread",
-        example="200ms",
-        help="From one ping of a round to the next; `spread` is a second, or less so that all fit in 0.6 steps.",
-    ),
-    Setting(
-        key="timeout",
-        kind=kinds.duration(0.001, 300.0),
-        default="1.5s",
-        example="500ms",
-        help="An answer after this is late: counted apart, never as lost. Without it: 1.5s or a fifth of the step, "
-        "whichever is less. Late answers are awaited for as long again.",
-    ),
-    Setting(
-        key="family",
-        kind=kinds.choice("auto", "4", "6"),
-        default="auto",
-        example="6",
-        help="IP version; `auto` takes what the name resolves to, IPv4 first.",
-    ),
-    Setting(
-        key="size",
-        kind=kinds.whole(0, 65507),
-        default="56",
-        example="1400",
-        help="Bytes of payload, without IP and ICMP headers.",
-    ),
-    Setting(
-        key="dscp",
-        kind=kinds.code_point(),
-        default="0",
-        example="ef",
-        help="Differentiated services code point, a number or a name; a TOS byte is four times it.",
-    ),
-    Setting(
-        key="source", kind=kinds.address(), example="192.0.2.7", help="Source address; without it the kernel's choice."
-    ),
-    Setting(
-        key="interface",
-        kind=kinds.interface(),
-        example="eth1",
-        help="Interface the packets must leave by; without it the routing table's choice.",
-    ),
-    Setting(
-        key="dont_fragment",
-        kind=kinds.yes_no(),
-        default="false",
-        example="true",
-        help="Set the don't-fragment bit: a packet too large for the path becomes an error instead of fragments.",
-    ),
-    Setting(key="ttl", kind=kinds.whole(1, 255), default="64", example="3", help="Time to live, or hop limit."),
-)
-#: Keys of a probe which a place in the tree may set anew for itself and all below it.
-OVERRIDES: Final = tuple(setting.key for setting in _PROBE)
-
-_KIND = Setting(
-    key="kind",
-    kind=kinds.probe_kind(known=("icmp",), later=("tcp", "udp", "http", "https", "dns", "command", "curl")),
-    default="icmp",
-    example="icmp",
-    help="What is sent: `icmp` is an echo request.",
-)
-
-_NAME = kinds.name()
-_FOREIGN_PROBE = {
-    "count": "pings",
-    "period": "interval",
-    "packetsize": "size",
-    "tos": "dscp",
-    "sourceaddress": "source",
-}
+from smokemesh.settings import entries_alert, entries_pages, kinds
+from smokemesh.settings.entries_probe import FOREIGN, KIND, OPTIONS, PROBE
+from smokemesh.settings.entry import DAY, Section, Setting, make_section
+from smokemesh.settings.kinds import list_of, mapping_of
 
 SECTIONS: Final[dict[str, Section]] = {
     section.name: section
     for section in (
-        _section(
+        make_section(
             "master",
             "`smokemesh.yaml`, what a master reads. `conf.d/*.yaml` beside it are read with it, in the order of their names.",
             Setting(
@@ -159,13 +30,21 @@ SECTIONS: Final[dict[str, Section]] = {
                 key="probes",
                 section="probe",
                 named=True,
+                names=kinds.place_name(),
                 help="Ways to measure, by name. A probe `ping` is there without being written.",
             ),
             Setting(key="agents", section="agents", named=True, help="Who measures, by name."),
             Setting(key="targets", section="target", help="The tree of what is measured."),
+            Setting(key="alerts", section="alert", named=True, names=kinds.alert_name(), help="Alert rules, by name."),
+            Setting(key="alerting", section="alerting", help="What holds for all alerts."),
             Setting(
-                key="alerts", section="alert", named=True, help="Alert rules, by name. Checked, not yet judged by."
+                key="hierarchies",
+                kind=mapping_of(kinds.text(500), keys=kinds.place_name()),
+                example="{customers: By customer}",
+                help="Other trees over the same targets: name and title.",
             ),
+            Setting(key="presentation", section="presentation", help="What pages look like."),
+            Setting(key="smokeping", section="smokeping", help="What serves SmokePing's slaves and old bookmarks."),
             Setting(
                 key="heartbeat_interval",
                 kind=kinds.duration(1.0, 300.0),
@@ -183,7 +62,7 @@ SECTIONS: Final[dict[str, Section]] = {
             slaves="agents",
             database="storage",
         ),
-        _section(
+        make_section(
             "storage",
             "Where rounds are kept, and how long.",
             Setting(
@@ -201,7 +80,7 @@ SECTIONS: Final[dict[str, Section]] = {
             ),
             Setting(key="retention", section="retention", help="How long each level is kept."),
         ),
-        _section(
+        make_section(
             "retention",
             "How long each level is kept.",
             *(
@@ -220,7 +99,7 @@ SECTIONS: Final[dict[str, Section]] = {
                 )
             ),
         ),
-        _section(
+        make_section(
             "catalogue",
             "Where agents and keys are kept.",
             Setting(
@@ -230,9 +109,17 @@ SECTIONS: Final[dict[str, Section]] = {
                 help="SQLAlchemy URL; without it `catalogue.db` below the data directory.",
             ),
         ),
-        _section("defaults", "What every probe has unless it says otherwise.", *_PROBE, **_FOREIGN_PROBE),
-        _section("probe", "One way to measure.", _KIND, *_PROBE, **_FOREIGN_PROBE),
-        _section(
+        make_section("defaults", "What every probe has unless it says otherwise.", *PROBE, **FOREIGN),
+        make_section(
+            "probe",
+            "One way to measure. What only some kinds have stands beside the rest.",
+            KIND,
+            *PROBE,
+            *OPTIONS,
+            **FOREIGN,
+        ),
+        make_section("options", "What only one kind of probe has, set anew for a place and all below it.", *OPTIONS),
+        make_section(
             "agents",
             "An agent, as the master knows it.",
             Setting(
@@ -264,11 +151,22 @@ SECTIONS: Final[dict[str, Section]] = {
             colour="color",
             secret="secret_file",
         ),
-        _section(
+        make_section(
             "target",
             "A place in the tree. With `host` it is measured. A key that is no setting and holds a mapping is a child. "
             "Settings from `probe` on hold for all below as well.",
-            Setting(key="host", kind=kinds.host(), example="192.0.2.29", help="Name or address to measure."),
+            Setting(
+                key="host",
+                kind=kinds.target_host(),
+                example="192.0.2.29",
+                help="Name or address to measure; `DYNAMIC/…` one that tells its own address, as SmokePing has them.",
+            ),
+            Setting(
+                key="overlay",
+                kind=list_of(kinds.seen_path()),
+                example="[/lab/a, /lab/b~tokyo]",
+                help="Targets this page draws in one graph, `~agent` as one agent sees them. Such a place has no host.",
+            ),
             Setting(
                 key="menu", kind=kinds.text(200), example="Rack 29", help="Its entry in the menu; without it its name."
             ),
@@ -288,14 +186,14 @@ SECTIONS: Final[dict[str, Section]] = {
             ),
             Setting(
                 key="probe",
-                kind=_NAME,
+                kind=kinds.place_name(),
                 default="ping",
                 example="fast",
                 help="How it is measured; a name from `probes`.",
             ),
             Setting(
                 key="agents",
-                kind=list_of(_NAME),
+                kind=list_of(kinds.name()),
                 default="[local]",
                 example="[boomer, tokyo]",
                 help="Who measures it; names from `agents`, or `local`, the agent that `smokemesh up` runs.",
@@ -307,7 +205,13 @@ SECTIONS: Final[dict[str, Section]] = {
                 example="all",
                 help="Measure one address of the name, or each of them.",
             ),
-            Setting(key="alerts", kind=list_of(_NAME), example="[someloss]", help="Names from `alerts`."),
+            Setting(key="alerts", kind=list_of(kinds.alert_name()), example="[someloss]", help="Names from `alerts`."),
+            Setting(
+                key="alertee",
+                kind=list_of(kinds.recipient()),
+                example="[owner@example.net]",
+                help="Who is told of these targets' alerts besides: addresses, `|program`, names of receivers.",
+            ),
             Setting(
                 key="parents",
                 kind=list_of(kinds.tree_path()),
@@ -320,37 +224,40 @@ SECTIONS: Final[dict[str, Section]] = {
                 example="{rack: r29}",
                 help="Free names and values; those of a place are added to those above it.",
             ),
-            *_PROBE,
-            **_FOREIGN_PROBE,
+            Setting(
+                key="options",
+                section="options",
+                help="What only its kind of probe has, set anew.",
+            ),
+            Setting(
+                key="places",
+                kind=mapping_of(kinds.tree_path(), keys=kinds.place_name()),
+                example="{customers: /acme/berlin}",
+                help="Where it stands in other trees: name from `hierarchies`, and the place above it there.",
+            ),
+            entries_pages.PLACE,
+            Setting(
+                key="children",
+                section="target",
+                named=True,
+                names=kinds.place_name(),
+                help="What stands below, for names that are settings too.",
+            ),
+            *PROBE,
+            **FOREIGN,
             slaves="agents",
             address="host",
             hostname="host",
             hide="hidden",
         ),
-        _section(
-            "alert",
-            "An alert rule. This version checks its spelling and does not judge by it.",
-            Setting(
-                key="type", kind=kinds.choice("loss", "rtt"), example="loss", required=True, help="What is judged."
-            ),
-            Setting(
-                key="pattern",
-                kind=kinds.text(),
-                example='">0%,*12*,>0%"',
-                required=True,
-                help="SmokePing's pattern over successive rounds.",
-            ),
-            Setting(key="to", kind=list_of(kinds.text(500)), example="[noc@example.net]", help="Who is told."),
-            Setting(
-                key="comment", kind=kinds.text(), example="loss three times in a row", help="A sentence for people."
-            ),
-        ),
-        _section(
+        *entries_alert.SECTIONS,
+        *entries_pages.SECTIONS,
+        make_section(
             "agent",
             "`agent.yaml`, what an agent reads.",
             Setting(
                 key="name",
-                kind=_NAME,
+                kind=kinds.name(),
                 example="boomer",
                 required=True,
                 help="Its name in the master's `agents`.",
@@ -418,7 +325,7 @@ SECTIONS: Final[dict[str, Section]] = {
             id="name",
             secret="shared_secret",
         ),
-        _section(
+        make_section(
             "limits",
             "What an agent keeps to, whatever a master says.",
             Setting(
@@ -476,8 +383,15 @@ SECTIONS: Final[dict[str, Section]] = {
                 example="[224.0.0.0/4]",
                 help="Networks that are never measured.",
             ),
+            Setting(
+                key="commands",
+                kind=list_of(kinds.text(500)),
+                example="[/usr/local/bin/probe-me, ldapsearch]",
+                help="Programs that probes of kind `command` may run, and tools whose every option is followed. Without it "
+                "known tools run, but not told to do more than measure.",
+            ),
         ),
-        _section(
+        make_section(
             "spool",
             "How much waits for a master that is away. What passes these bounds is dropped, oldest first, and counted.",
             Setting(
@@ -517,10 +431,14 @@ def markdown() -> str:
 def _row(setting: Setting) -> str:
     if setting.kind:
         value = setting.kind.name
+    elif setting.listed:
+        value = f"list of [{setting.section}](#{setting.section})"
     elif setting.named:
         value = f"names, each with [{setting.section}](#{setting.section})"
     else:
         value = f"[{setting.section}](#{setting.section})"
+    if setting.only:
+        value = f"{value} ({', '.join(setting.only)})"
     default = "required" if setting.required else f"`{setting.default}`" if setting.default else ""
     example = f"`{setting.example}`" if setting.example else ""
     return f"| `{setting.key}` | {value} | {default} | {example} | {setting.help} |"

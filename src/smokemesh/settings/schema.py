@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from smokemesh.settings.kinds import NAME
-from smokemesh.settings.reference import SECTIONS, Section, Setting
+from smokemesh.settings.entry import Section, Setting
+from smokemesh.settings.kinds import PLACE
+from smokemesh.settings.reference import SECTIONS
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -16,11 +17,14 @@ def json_schema(section: str) -> dict[str, Any]:
 
 def _below(section: str) -> list[str]:
     """The sections a section holds, at any depth, each once."""
-    found: list[str] = []
-    for setting in SECTIONS[section].settings.values():
-        if setting.section:
-            found += [setting.section, *_below(setting.section)]
-    return list(dict.fromkeys(found))
+    found: dict[str, None] = {}
+    waiting = [section]
+    while waiting:
+        for setting in SECTIONS[waiting.pop()].settings.values():
+            if setting.section and setting.section not in found:
+                found[setting.section] = None
+                waiting.append(setting.section)
+    return list(found)
 
 
 def _section(section: Section) -> dict[str, Any]:
@@ -31,7 +35,7 @@ def _section(section: Section) -> dict[str, Any]:
         "additionalProperties": {"$ref": "#/$defs/target"} if section.name == "target" else False,
     }
     if section.name == "target":
-        schema["propertyNames"] = {"pattern": f"^{NAME.pattern}$"}
+        schema["propertyNames"] = {"pattern": f"^{PLACE.pattern}$"}
     required = [setting.key for setting in section.settings.values() if setting.required]
     return schema | ({"required": required} if required else {})
 
@@ -45,6 +49,9 @@ def _setting(setting: Setting) -> dict[str, Any]:
     if setting.kind is not None:
         return schema | setting.kind.schema
     inner = {"$ref": f"#/$defs/{setting.section}"}
+    if setting.listed:
+        return schema | {"type": "array", "items": inner}
     if not setting.named:
         return schema | inner
-    return schema | {"type": "object", "propertyNames": {"pattern": f"^{NAME.pattern}$"}, "additionalProperties": inner}
+    names = {key: value for key, value in setting.names.schema.items() if key == "pattern"}
+    return schema | {"type": "object", "propertyNames": names, "additionalProperties": inner}

@@ -6,9 +6,12 @@ from difflib import get_close_matches
 from typing import Any
 
 from smokemesh.errors import ConfigError
-from smokemesh.settings.kinds import Kind, parse_name
-from smokemesh.settings.reference import SECTIONS, Section, Setting
+from smokemesh.settings.entry import Section, Setting
+from smokemesh.settings.kinds import Kind, name
+from smokemesh.settings.reference import SECTIONS
 from smokemesh.settings.yaml import Mapping, Node, Scalar, Sequence, error_at
+
+_NAMES = name()
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,29 +93,50 @@ def _read_setting(node: Node, setting: Setting, where: str) -> Any:
     if setting.section == "target":
         return as_mapping(node, where)  # `settings.tree` reads it
     if setting.named:
-        return _read_named(node, SECTIONS[setting.section], where)
+        return _read_named(node, setting, where)
+    if setting.listed:
+        return _read_list(node, SECTIONS[setting.section], where)
     return read_section(node, SECTIONS[setting.section], where)
 
 
-def _read_named(node: Node, section: Section, where: str) -> dict[str, Read]:
+def _read_named(node: Node, setting: Setting, where: str) -> dict[str, Read]:
     mapping = as_mapping(node, where)
     out = {}
-    for name, value in mapping.entries.items():
-        check_name(mapping, name, where)
-        out[name] = read_section(value, section, join(where, name))
+    for key, value in mapping.entries.items():
+        check_name(mapping, key, where, setting.names)
+        out[key] = read_section(value, SECTIONS[setting.section], join(where, key))
     return out
 
 
-def check_name(mapping: Mapping, name: str, where: str) -> None:
+def _read_list(node: Node, section: Section, where: str) -> tuple[Read, ...]:
+    if not isinstance(node, Sequence):
+        raise error_at(node, f"{where}: {_found(node)} where a list belongs; begin each of its items with a dash")
+    return tuple(read_section(item, section, f"{where}[{number}]") for number, item in enumerate(node.items, 1))
+
+
+def check_name(mapping: Mapping, key: str, where: str, names: Kind = _NAMES) -> None:
     """Raises ConfigError when a key cannot be a name."""
     try:
-        parse_name(name)
+        names.parse(key)
     except ValueError as error:
-        raise mapping.error(name, f'{where}: "{shorten(name)}" {error}') from None
+        raise mapping.error(key, f'{where}: "{shorten(key)}" {error}') from None
+
+
+def check_only(read: Read, section: Section, key: str, chosen: str, what: str) -> None:
+    """Raises ConfigError when a setting was written that others have than the one chosen by `key` (`kind: icmp`)."""
+    for written in read.values:
+        only = section.settings[written].only
+        if only and chosen not in only:
+            owners = " or ".join(only)
+            raise read.error(
+                written, f"belongs to {what} of {key} {owners}, not {chosen}; remove it or write {key}: {only[0]}"
+            )
 
 
 def read_value(node: Node, kind: Kind, where: str, example: str) -> Any:
     """One value, list or mapping of values, as its kind says. Raises ConfigError."""
+    if kind.free:
+        return _plain(node)
     if kind.many:
         if not isinstance(node, Sequence):
             wanted = f"[{shorten(node.text)}]" if isinstance(node, Scalar) and not node.empty else example
@@ -122,9 +146,18 @@ def read_value(node: Node, kind: Kind, where: str, example: str) -> Any:
         if not isinstance(node, Mapping):
             raise error_at(node, f"{where}: {_found(node)} where a mapping belongs; write {example}")
         for key in node.entries:
-            check_name(node, key, where)
+            check_name(node, key, where, kind.keys or _NAMES)
         return {k: _read_scalar(v, kind.parse, join(where, k), example) for k, v in node.entries.items()}
     return _read_scalar(node, kind.parse, where, example)
+
+
+def _plain(node: Node) -> Any:
+    """Text, lists and mappings, as written."""
+    if isinstance(node, Scalar):
+        return "" if node.empty else node.text
+    if isinstance(node, Sequence):
+        return [_plain(item) for item in node.items]
+    return {key: _plain(value) for key, value in node.entries.items()}
 
 
 def _read_scalar(node: Node, parse: Callable[[str], Any], where: str, example: str) -> Any:

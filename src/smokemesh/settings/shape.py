@@ -102,6 +102,8 @@ class MasterSettings:
     files: tuple[str, ...] = ()
     #: What can be used and is probably not meant, each one line with file and line.
     warnings: tuple[str, ...] = ()
+    #: Alert -> file and line of its pattern, for those who parse it.
+    alert_places: dict[str, tuple[str, int]] = field(default_factory=dict, compare=False)
 
     @property
     def targets(self) -> tuple[Target, ...]:
@@ -123,6 +125,8 @@ class Limits:
     #: Networks that may be measured; empty allows all that `deny` does not name.
     allow: tuple[str, ...] = ()
     deny: tuple[str, ...] = ("224.0.0.0/4", "255.255.255.255/32", "ff00::/8")
+    #: Programs a master may have run, and tools (`model.tools`) whose free options are followed.
+    commands: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,13 +9,23 @@ from dataclasses import fields
 from typing import Any
 
 from smokemesh.model.agent import Agent
-from smokemesh.model.alert import Alert
+from smokemesh.model.alert import Alert, Alerting, Mail, Receiver
 from smokemesh.model.probe import Probe
 from smokemesh.model.target import Node, Target
 from smokemesh.settings.durations import format_duration, format_size
-from smokemesh.settings.probes import DEFAULT, usual_timeout
-from smokemesh.settings.reference import OVERRIDES, SECTIONS
-from smokemesh.settings.shape import LOCAL_AGENT, AgentSettings, Limits, MasterSettings, Retention, SpoolSettings
+from smokemesh.settings.entries_probe import OPTION_KEYS, OPTIONS_OF, OVERRIDES
+from smokemesh.settings.probes import DEFAULT, hide, usual_option, usual_timeout
+from smokemesh.settings.reference import SECTIONS
+from smokemesh.settings.shape import (
+    LOCAL_AGENT,
+    AgentSettings,
+    Limits,
+    MasterSettings,
+    Presentation,
+    Retention,
+    SmokepingSettings,
+    SpoolSettings,
+)
 
 _DURATIONS = frozenset({"step", "offset", "interval", "timeout"})
 _PASSWORD = re.compile(r"(?<=:)[^:/@]*(?=@)")
@@ -42,7 +52,11 @@ def master_values(settings: MasterSettings, whole: bool) -> dict[str, Any]:
         "probes": {name: _probe(probe, whole) for name, probe in settings.probes.items() if "#" not in name},
         "agents": {name: _agent(agent) for name, agent in settings.agents.items()},
         "targets": _node(settings.tree, settings, whole),
-        "alerts": {name: _alert(alert) for name, alert in settings.alerts.items()},
+        "alerts": {name: _alert(alert, whole) for name, alert in settings.alerts.items()},
+        "alerting": _alerting(settings.alerting, whole),
+        "hierarchies": dict(settings.presentation.hierarchies),
+        "presentation": _presentation(settings.presentation),
+        "smokeping": _smokeping(settings.smokeping, whole),
     }
     if not whole:
         plain = _unusual(plain, "master")
@@ -78,9 +92,19 @@ _RETENTION = {"raw": "raw", "5m": "m5", "1h": "h1", "1d": "d1"}
 
 def _probe(probe: Probe, whole: bool) -> dict[str, Any]:
     if whole:
-        return {"kind": probe.kind, **_probe_values(probe, OVERRIDES)}
+        keys = [key for key in OPTION_KEYS if key in OPTIONS_OF[probe.kind]]
+        return {"kind": probe.kind, **_probe_values(probe, OVERRIDES), **_masked(_option_values(probe, keys))}
     usual = Probe(name="", timeout=usual_timeout(probe.step))
-    return _probe_values(probe, [key for key in OVERRIDES if getattr(probe, key) != getattr(usual, key)])
+    differing = [key for key in OVERRIDES if getattr(probe, key) != getattr(usual, key)]
+    kind = {} if probe.kind == usual.kind else {"kind": probe.kind}
+    return kind | _probe_values(probe, differing) | dict(probe.options)
+
+
+def _option_values(probe: Probe, keys: Iterable[str]) -> dict[str, Any]:
+    """Options as they would be written, those nobody wrote too."""
+    written = dict(probe.options)
+    values = {key: written.get(key, usual_option(probe.kind, key)) for key in keys}
+    return {key: value for key, value in values.items() if value != ""}
 
 
 def _probe_values(probe: Probe, keys: Iterable[str]) -> dict[str, Any]:
@@ -100,7 +124,12 @@ def _node(node: Node, settings: MasterSettings, whole: bool) -> dict[str, Any]:
     if node.hidden:
         plain["hidden"] = True
     own = _target(node.target, settings, whole) if node.target else {}
-    return own | plain | {child.name: _node(child, settings, whole) for child in node.children}
+    more = {"overlay": list(node.overlay), "places": dict(node.places), "smokeping": dict(node.smokeping)}
+    below = {child.name: _node(child, settings, whole) for child in node.children}
+    bare = not below and not node.target and not node.overlay and node.path != "/"
+    if bare or any(name in SECTIONS["target"].settings for name in below):
+        below = {"children": below}
+    return own | plain | _filled(more) | below
 
 
 def _target(target: Target, settings: MasterSettings, whole: bool) -> dict[str, Any]:
@@ -112,13 +141,31 @@ def _target(target: Target, settings: MasterSettings, whole: bool) -> dict[str, 
         "agents": list(target.agents),
         "addresses": target.addresses,
         "alerts": list(target.alerts),
+        "alertee": list(target.alertee),
         "parents": list(target.parents),
         "labels": dict(target.labels),
     }
     if not whole:
         usual = {"probe": DEFAULT, "agents": [LOCAL_AGENT], "addresses": "first"}
         plain = {key: value for key, value in plain.items() if value != usual.get(key)}
-    return _filled(plain) | _probe_values(probe, differing)
+    agents: dict[str, Any] = {} if target.agents else {"agents": []}
+    options = {key: _option(probe, key) for key in _differing_options(base, probe)}
+    options = _masked(options) if whole else options
+    return _filled(plain) | agents | _probe_values(probe, differing) | _filled({"options": options})
+
+
+def _masked(options: dict[str, Any]) -> dict[str, Any]:
+    return {key: hide(value) if key == "settings" else value for key, value in options.items()}
+
+
+def _differing_options(base: Probe, probe: Probe) -> list[str]:
+    mine, theirs = dict(probe.options), dict(base.options)
+    return [key for key in OPTION_KEYS if mine.get(key) != theirs.get(key)]
+
+
+def _option(probe: Probe, key: str) -> Any:
+    """An option of a target's own probe; what is as usual again is spelt out, because the probe it derives from is not."""
+    return dict(probe.options).get(key, usual_option(probe.kind, key))
 
 
 def _handed_down(key: str, base: Probe, probe: Probe, whole: bool) -> Any:
@@ -132,9 +179,91 @@ def _agent(agent: Agent) -> dict[str, Any]:
     return {f.name: getattr(agent, f.name) for f in fields(agent) if f.name != "name" and getattr(agent, f.name)}
 
 
-def _alert(alert: Alert) -> dict[str, Any]:
-    plain = {"type": alert.type, "pattern": alert.pattern, "to": list(alert.to), "comment": alert.comment}
-    return {key: value for key, value in plain.items() if value}
+_ALERT_KEYS = {
+    "type": "type", "pattern": "pattern", "measure": "measure", "above": "above", "below": "below", "factor": "factor",
+    "baseline": "baseline", "for": "wait", "clear_for": "clear_wait", "quorum": "quorum", "edge": "edge",
+    "priority": "priority", "repeat": "repeat", "to": "to", "comment": "comment", "template": "template",
+}  # fmt: skip
+_ALERT_DURATIONS = frozenset({"baseline", "for", "clear_for", "repeat"})
+
+
+def _alert(alert: Alert, whole: bool) -> dict[str, Any]:
+    usual = Alert(name="", type="")
+    plain: dict[str, Any] = {}
+    for key, field in _ALERT_KEYS.items():
+        value, only = getattr(alert, field), SECTIONS["alert"].settings[key].only
+        if (only and alert.type not in only) or (not whole and value == getattr(usual, field)):
+            continue
+        plain[key] = _alert_value(key, value, alert.measure)
+    return {key: value for key, value in plain.items() if value not in ("", [], None)}
+
+
+def _alert_value(key: str, value: Any, measure: str) -> Any:
+    if key in _ALERT_DURATIONS:
+        return format_duration(value)
+    if key in ("above", "below") and value is not None:
+        return f"{value * 100:.10g}%" if measure == "loss" else format_duration(value)
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _alerting(alerting: Alerting, whole: bool) -> dict[str, Any]:
+    plain = {
+        "to": list(alerting.to),
+        "from": alerting.mail.sender,
+        "compat": alerting.compat or "none",
+        "edge": alerting.edge,
+        "template": alerting.template,
+        "url": alerting.url,
+        "mail": _mail(alerting.mail, whole),
+        "receivers": {name: _receiver(receiver) for name, receiver in alerting.receivers.items()},
+    }
+    if not whole:
+        plain = {key: value for key, value in plain.items() if (key, value) not in (("compat", "none"), ("edge", True))}
+    return _filled(plain)
+
+
+def _mail(mail: Mail, whole: bool) -> dict[str, Any]:
+    plain = {f.name: getattr(mail, f.name) for f in fields(mail) if f.name != "sender"} | {
+        "servers": list(mail.servers)
+    }
+    return _filled(plain if whole else {key: v for key, v in plain.items() if v != getattr(Mail(), key)})
+
+
+def _receiver(receiver: Receiver) -> dict[str, Any]:
+    plain = {f.name: getattr(receiver, f.name) for f in fields(receiver) if f.name != "name"}
+    return _filled(plain | {"to": list(receiver.to), "headers": dict(receiver.headers)})
+
+
+def _presentation(shown: Presentation) -> dict[str, Any]:
+    charts = {
+        c.name: {"menu": c.menu, "title": c.title, "sorter": c.sorter, "entries": c.entries} for c in shown.charts
+    }
+    return _filled(
+        {
+            "owner": shown.owner,
+            "contact": shown.contact,
+            "charts": charts,
+            "ranges": [{"title": title, "length": format_duration(length)} for title, length in shown.ranges],
+            "loss_colors": [
+                _filled({"lost": f"{lost:.10g}", "color": color, "legend": legend})
+                for lost, color, legend in shown.loss_colors
+            ],
+            "max_rtt": format_duration(shown.max_rtt) if shown.max_rtt else "",
+            "overlay_colors": list(shown.overlay_colors),
+        }
+    )
+
+
+def _smokeping(shown: SmokepingSettings, whole: bool) -> dict[str, Any]:
+    usual = SmokepingSettings()
+    return _filled(
+        {
+            "path": shown.path if whole or shown.path != usual.path else "",
+            "secrets_file": shown.secrets_file,
+            "originals": shown.originals,
+            "overrides": shown.overrides,
+        }
+    )
 
 
 def _limits(limits: Limits, default: Limits, whole: bool) -> dict[str, Any]:
