@@ -57,7 +57,9 @@ def compose(sending: Sending, addresses: list[str]) -> EmailMessage:
     message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no answering machine answers
     for name, value in filled.headers:
         message[name] = value
-    message.set_content(filled.body, subtype="html" if filled.html else "plain", charset="utf-8")
+    message.set_content(
+        filled.body, subtype="html" if filled.html else "plain", charset="utf-8", cte="quoted-printable"
+    )
     return message
 
 
