@@ -119,7 +119,7 @@ class Gatekeeper:
             return f"pings {probe.spacing:g} s apart, at least {limits.least_ping_interval:g} s (limits.least_ping_interval)"
         if probe.size > limits.most_packet_size:
             return f"size {probe.size} bytes is above {limits.most_packet_size} (limits.most_packet_size)"
-        return ""
+        return _refuse_program(probe, limits) if probe.kind == "command" else ""
 
     def refuse_address(self, text: str, probe: Probe, target: str) -> str:
         """Why this address may not be measured (again), "" when it may."""
@@ -137,6 +137,13 @@ class Gatekeeper:
             )
         self._rates[address] = (total, first)
         return ""
+
+
+def _refuse_program(probe: Probe, limits: Limits) -> str:
+    # Most agents run no programs, and need not hold what is known of them.
+    from smokemesh.probes.command_rules import refusal
+
+    return refusal(probe, limits.commands)
 
 
 class Pacer:

@@ -228,6 +228,9 @@ FREE: Final[dict[str, tuple[str, ...]]] = {
     "ldapsearch": ("passwordfile",),
     "radclient": ("passwordfile", "secretfile"),
     "ftp": ("passwordfile",),
+    # These log in elsewhere with the agent's own key.
+    "remote-fping": ("rhost",),
+    "ssh-ping": ("source",),
 }
 
 #: Options whose value must not be shown (nor become part of a probe's name).

@@ -136,9 +136,17 @@ def plain(word: str, what: str) -> str:
     return word
 
 
+def is_address(text: str) -> bool:
+    """Whether it is a literal address."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
 def same_address(one: str, other: str) -> bool:
     """Whether two texts are the same address, however written."""
-    try:
+    if is_address(one) and is_address(other):
         return ipaddress.ip_address(one) == ipaddress.ip_address(other)
-    except ValueError:
-        return one == other
+    return one == other
