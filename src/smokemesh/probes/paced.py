@@ -218,13 +218,14 @@ class PacedEngine:
     def end(
         self, attempt: Attempt, rtt: float = math.nan, *, error: int = 0, flags: int = 0, exact: bool = False
     ) -> None:
-        """The attempt is over: answered after `rtt` seconds, or lost (NaN) with an `error` as in `RoundBatch.error`.
+        """The attempt is over: answered after `rtt` seconds, or lost (NaN); `error` as in `RoundBatch.error` says why,
+        or with an RTT what kind of answer it was.
 
         `exact` says that the kernel or the program run took the time, which our own standing still cannot spoil.
         """
         if attempt.over:
             return
-        if attempt.disturbed and not exact and not error:
+        if attempt.disturbed and not exact and not math.isnan(rtt):
             attempt.round.left_out.add(attempt.index)
             flags, rtt = flags | Flag.OWN_DELAY, math.nan
         self._settle(attempt, [rtt], error, flags)
@@ -405,7 +406,7 @@ class PacedEngine:
         self._received += len(answered)
         if error:
             one.error = one.error or error
-            one.errors += max(len(rtts) - len(answered), 1)
+            one.errors += len(rtts) - len(answered)
             if error & ~0xFFFF in (ERROR_ICMP4, ERROR_ICMP6):
                 flags |= Flag.ICMP_ERROR
         one.flags |= flags | (Flag.LATE if late else 0)
