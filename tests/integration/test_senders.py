@@ -57,8 +57,8 @@ def test_a_template_of_the_alert_goes_before_that_of_all(tmp_path: Path) -> None
     own.write_bytes("Subject: caf\xe9 <##ALERT##>\n\n<##RTT##>\n".encode("latin-1"))
     all_.write_text("Subject: all\n\nx\n")
     with mail_server() as smtp:
-        settings = {"mail": Mail(servers=(smtp.address,)), "template": str(all_)}
-        mail.send(sending("a@x.example", notice=replace(NOTICE, template=str(own)), **settings))
+        notice = replace(NOTICE, template=str(own))
+        mail.send(sending("a@x.example", notice=notice, mail=Mail(servers=(smtp.address,)), template=str(all_)))
         read = message_from_bytes(smtp.mails[0].content, policy=default)
     assert (read["Subject"], read.get_content().strip()) == ("café someloss", "rtt: 10ms, U")
 
