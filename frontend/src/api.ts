@@ -32,6 +32,10 @@ export interface Summary {
 export interface Series {
   readonly target: string;
   readonly agent: string;
+  /** The place that was asked for: the target, or a page that draws several. */
+  readonly page: string;
+  /** The target as this agent sees it, `/A/B~agent`. */
+  readonly name: string;
   /** Which address of the name, where each is measured. */
   readonly address: string;
   readonly title: string;
@@ -81,11 +85,34 @@ export interface TreeNode {
   readonly children: readonly TreeNode[];
 }
 
+/** A place of a tree that is made of places of the main one. */
+export interface Place {
+  readonly path: string;
+  readonly state: State;
+  readonly children: readonly Place[];
+}
+
+export interface Found {
+  readonly path: string;
+  readonly menu: string;
+  readonly title: string;
+  readonly host: string;
+  readonly state: State;
+}
+
+export interface SearchReply {
+  /** How many there are, also those beyond the limit. */
+  readonly count: number;
+  readonly hits: readonly Found[];
+}
+
 export type State = "ok" | "doubt" | "loss" | "silent" | "down";
 
 export interface Question {
   readonly targets: readonly string[];
   readonly agents?: readonly string[];
+  /** Of a page that draws several targets: which of them. */
+  readonly lines?: readonly string[];
   readonly from: string;
   readonly to: string;
   readonly points: number;
@@ -97,6 +124,7 @@ export function parameters(question: Question): URLSearchParams {
   const result = new URLSearchParams();
   for (const path of question.targets) result.append("target", path);
   for (const agent of question.agents ?? []) result.append("agent", agent);
+  for (const line of question.lines ?? []) result.append("line", line);
   result.set("begin", question.from);
   result.set("end", question.to);
   result.set("points", String(question.points));
@@ -120,3 +148,8 @@ export const series = (question: Question, signal?: AbortSignal): Promise<Series
 
 export const tree = (under: string, depth: number): Promise<TreeNode> =>
   ask<TreeNode>(`tree?${new URLSearchParams({ under, depth: String(depth) }).toString()}`);
+
+export const hierarchy = (name: string): Promise<Place> => ask<Place>(`hierarchies/${encodeURIComponent(name)}`);
+
+export const search = (words: string, limit: number): Promise<SearchReply> =>
+  ask<SearchReply>(`search?${new URLSearchParams({ q: words, limit: String(limit) }).toString()}`);

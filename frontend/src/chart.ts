@@ -20,6 +20,8 @@ export interface ChartOptions {
 
 /** CSS pixels of one agent's strip of loss, with the line between two. */
 const STRIP = { full: 6, mini: 4 } as const;
+/** With more series than these their strips take room beside the plot, or get thinner, instead of taking it away. */
+const FEW = { full: 3, mini: 4 } as const;
 
 const FONT = '11px system-ui, -apple-system, "Segoe UI", Roboto, "PingFang SC", "Microsoft YaHei", sans-serif';
 
@@ -87,7 +89,7 @@ export class SmokeChart {
     const width = Math.floor(this.element.clientWidth);
     if (width === this.width || width < 40) return;
     this.width = width;
-    if (this.plot) this.plot.setSize({ width, height: this.options.height });
+    if (this.plot) this.plot.setSize({ width, height: this.height() });
     else if (this.reply) this.make();
   }
 
@@ -110,7 +112,7 @@ export class SmokeChart {
     const strips = this.strips();
     return {
       width: this.width,
-      height: this.options.height,
+      height: this.height(),
       padding: mini ? [2, 0, strips, 0] : [8, 8, 0, 0],
       legend: { show: false },
       scales: {
@@ -352,14 +354,25 @@ export class SmokeChart {
 
   /** CSS pixels below the plot that the strips of loss take. */
   private strips(): number {
-    return Math.max(1, this.shown.length) * (this.options.mini ? STRIP.mini : STRIP.full) + 1;
+    return Math.max(1, this.shown.length) * this.pace() + 1;
+  }
+
+  /** CSS pixels from one strip to the next. */
+  private pace(): number {
+    if (!this.options.mini) return STRIP.full;
+    return this.shown.length > FEW.mini ? (this.shown.length > 4 * FEW.mini ? 1 : 2) : STRIP.mini;
+  }
+
+  private height(): number {
+    const more = this.options.mini ? 0 : Math.max(0, this.shown.length - FEW.full) * STRIP.full;
+    return this.options.height + more;
   }
 
   /** Below the plot: every point that lost something, in the colour of its loss; one strip for each agent. */
   private paintStrip(u: uPlot, series: Series, lane: number): void {
     const { ctx } = u;
-    const pace = this.options.mini ? STRIP.mini : STRIP.full;
-    const thick = Math.round((pace - 1) * devicePixelRatio);
+    const pace = this.pace();
+    const thick = Math.max(1, Math.round((pace - 1) * devicePixelRatio));
     const top = u.bbox.top + u.bbox.height + Math.round((lane * pace + 1.5) * devicePixelRatio);
     ctx.fillStyle = this.colors.grid;
     ctx.fillRect(u.bbox.left, top, u.bbox.width, thick);
@@ -530,7 +543,8 @@ export function verticalLimits(shown: readonly Series[], scale: Scale): [number,
     const heard = shown.filter((series) => series.summary.received > 0);
     return [0, heard.reduce((most, series) => Math.max(most, series.upper), 0) || 0.001];
   }
-  const most = greatest(20) * 1.05 || 0.001;
+  const clip = data.palette.most > 0 ? data.palette.most : Infinity;
+  const most = Math.min(clip, greatest(20) * 1.05) || 0.001;
   if (scale === "max") return [0, most];
   const least = shown.reduce(
     (low, series) => known(series.bands[0] ?? series.median).reduce((a, b) => Math.min(a, b), low),

@@ -4,6 +4,8 @@ export interface AgentInfo {
   readonly name: string;
   readonly title: string;
   readonly color: string;
+  /** Of a line of a page that draws several targets: its target. */
+  readonly target?: string;
 }
 
 export interface Palette {
@@ -11,10 +13,12 @@ export interface Palette {
   readonly loss: readonly (readonly [number, string, string])[];
   /** Lower band, upper band, grey; from the outermost to the innermost. */
   readonly layers: readonly (readonly [number, number, number])[];
+  /** Vertical axes go no higher, seconds; 0 for as high as is needed. */
+  readonly most: number;
 }
 
 export interface PageData {
-  readonly page: "overview" | "target" | "agents" | "missing";
+  readonly page: "overview" | "target" | "several" | "charts" | "agents" | "search" | "missing";
   readonly texts: Readonly<Record<string, string>>;
   readonly lang: string;
   readonly palette: Palette;
@@ -25,6 +29,12 @@ export interface PageData {
   readonly path?: string;
   readonly title?: string;
   readonly agents?: readonly AgentInfo[];
+  /** Ranges shown at a glance: length and title, "" for the usual one. */
+  readonly glances?: readonly (readonly [string, string])[];
+  /** The tree the reader walks in, "" for the main one. */
+  readonly hierarchy?: string;
+  /** The range charts rank over, as their graphs show it. */
+  readonly range?: { readonly from: string; readonly to: string };
   readonly step?: number;
   readonly pings?: number;
 }

@@ -54,7 +54,7 @@ export function legend(agents: number): HTMLElement {
     pen.fillRect(0, 0, 28, 18);
   });
   line.append(item(empty, t("legend_nodata")));
-  if (several) line.append(text(t("legend_agents")));
+  if (several) line.append(text(t(data.page === "several" ? "legend_lines" : "legend_agents")));
   return line;
 }
 
@@ -139,6 +139,51 @@ function counted(series: Series, reply: SeriesReply): string[] {
   return [t("counted", { begin: moment(begin, 60), end: moment(Math.floor(end), 60) })];
 }
 
+/** Bit of rounds that another system had averaged. */
+const IMPORTED = Number(Object.entries(data.flags).find(([, key]) => key === "flag_imported")?.[0] ?? 0);
+
+function imported(series: Series): string[] {
+  return series.flags.some((flags) => (flags & IMPORTED) !== 0) ? [t("imported_text")] : [];
+}
+
+/** Many series, a row each: SmokePing's figures of a page that draws several targets. */
+export function listing(shown: readonly Series[], places: readonly number[]): HTMLElement {
+  const scroll = document.createElement("div");
+  scroll.className = "figures-scroll";
+  const table = document.createElement("table");
+  table.className = "figures listing";
+  table.setAttribute("aria-label", t("figures"));
+  const names = [t("median"), t("most"), t("least"), t("now"), t("loss"), t("now"), t("deviation")];
+  table.createTHead().insertRow().append(header(""), ...names.map((name) => header(name)), header(""));
+  const body = table.createTBody();
+  shown.forEach((series, k) => body.append(listed(series, places[k] ?? k)));
+  scroll.append(table);
+  const note = shown.flatMap(imported)[0];
+  if (note) scroll.append(note);
+  return scroll;
+}
+
+function listed(series: Series, place: number): HTMLTableRowElement {
+  const s = series.summary;
+  const row = document.createElement("tr");
+  const th = document.createElement("th");
+  th.scope = "row";
+  const swatch = document.createElement("i");
+  swatch.className = "swatch";
+  swatch.style.background = agentColor(series.color, place);
+  const link = document.createElement("a");
+  const query = new URLSearchParams({ agent: series.agent, ...(data.hierarchy ? { hierarchy: data.hierarchy } : {}) });
+  link.href = `/targets${encodeURI(series.target)}?${query.toString()}`;
+  link.title = `${t("line_open")}: ${series.target}`;
+  link.textContent = series.title;
+  th.append(swatch, link);
+  const fill = cell("", "fill");
+  const medians = [s.median_average, s.median_most, s.median_least, s.median_now].map((value) => cell(duration(value)));
+  const losses = [s.loss_average, s.loss_now].map((value) => cell(percent(value), lossKind(value)));
+  row.append(th, ...medians, ...losses, cell(duration(s.deviation)), fill);
+  return row;
+}
+
 function countsLine(series: Series, reply: SeriesReply, named: boolean): HTMLElement {
   const s = series.summary;
   const { sent, late, duplicates, reordered, errors } = s;
@@ -151,6 +196,7 @@ function countsLine(series: Series, reply: SeriesReply, named: boolean): HTMLEle
     ...(s.jitter == null ? [] : [`${t("jitter")}: ${duration(s.jitter)}`]),
     t("resolution", { step: span(series.step) }),
     ...counted(series, reply),
+    ...imported(series),
   ];
   line.textContent = (named ? `${series.title}: ` : "") + parts.join(" · ");
   return line;

@@ -1,6 +1,7 @@
 /** Where every page begins. */
 
 import "uplot/dist/uPlot.min.css";
+import { startCharts } from "./charts";
 import { data, t } from "./data";
 import { zone } from "./format";
 import { showLive } from "./live";
@@ -28,6 +29,7 @@ const place = document.getElementById("zone");
 if (place) place.textContent = t("timezone", { zone: zone() });
 startTheme();
 startMenu(data.path ?? "");
-if (data.page === "target") new TargetPage().start();
+if (data.page === "target" || data.page === "several") new TargetPage().start();
 if (data.page === "overview") startOverview(data.path ?? "/");
+if (data.page === "charts") startCharts();
 if (data.page === "agents") startAgents();

@@ -1,14 +1,16 @@
 /** The menu: unfold, find by name, keep the lamps of what is shown current. */
 
-import { tree, type TreeNode } from "./api";
-import { t } from "./data";
+import { hierarchy, search, tree, type Found, type Place, type TreeNode } from "./api";
+import { data, t } from "./data";
 
 const MOST_FOUND = 200;
+/** Milliseconds without a key after which is searched. */
+const PAUSE = 120;
 
-function leaf(node: TreeNode, current: string, host: boolean): HTMLAnchorElement {
+function leaf(node: Found, current: string, host: boolean): HTMLAnchorElement {
   const link = document.createElement("a");
   link.className = node.path === current ? "leaf current" : "leaf";
-  link.href = `/targets${encodeURI(node.path)}`;
+  link.href = `/targets${encodeURI(node.path)}${data.hierarchy ? `?hierarchy=${data.hierarchy}` : ""}`;
   const lamp = document.createElement("i");
   lamp.className = `dot ${node.state}`;
   lamp.title = t(`state_${node.state}`);
@@ -50,61 +52,70 @@ async function unfold(item: HTMLElement, current: string): Promise<void> {
   list.append(...node.children.map((child) => entry(child, current)));
 }
 
-function flatten(node: TreeNode): TreeNode[] {
-  return [node, ...node.children.flatMap(flatten)];
-}
-
-/** Nodes with every word of the query in their name, title, path or host. */
-export function matching(nodes: readonly TreeNode[], query: string): TreeNode[] {
-  const words = query.toLowerCase().split(/\s+/).filter(Boolean);
-  return nodes.filter((node) => {
-    const text = `${node.menu}\n${node.title}\n${node.path}\n${node.host}`.toLowerCase();
-    return words.every((word) => text.includes(word));
-  });
-}
-
 function startFilter(input: HTMLInputElement, whole: HTMLElement, found: HTMLElement, current: string): void {
-  let all: Promise<TreeNode[]> | null = null;
-  const search = async (): Promise<void> => {
-    const query = input.value.trim();
-    whole.hidden = query !== "";
-    found.hidden = query === "";
-    if (!query) return;
-    all ??= tree("/", 100).then((root) => flatten(root).filter((node) => node.path !== "/"));
-    const hits = matching(await all, query);
-    if (input.value.trim() !== query) return;
-    const items = hits.slice(0, MOST_FOUND).map((node) => {
+  let asked = 0;
+  let due = 0;
+  const show = (items: HTMLElement[]): void => found.replaceChildren(...items);
+  const look = async (): Promise<void> => {
+    const words = input.value.trim();
+    whole.hidden = words !== "";
+    found.hidden = words === "";
+    const number = ++asked;
+    if (!words) return;
+    const reply = await search(words, MOST_FOUND);
+    if (number !== asked) return;
+    const items = reply.hits.map((node) => {
       const item = document.createElement("li");
       item.append(leaf(node, current, true));
       return item;
     });
-    if (items.length === 0) {
-      const item = document.createElement("li");
-      item.className = "none";
-      item.textContent = t("filter_none");
-      items.push(item);
-    }
-    found.replaceChildren(...items);
+    if (reply.count === 0) items.push(line(t("filter_none")));
+    if (reply.count > items.length) items.push(line(t("search_first", { count: reply.count, shown: items.length })));
+    show(items);
   };
-  input.addEventListener("input", () => void search());
-  input.addEventListener("focus", () => (all = null));
+  const soon = (wait: number): void => {
+    window.clearTimeout(due);
+    due = window.setTimeout(() => void look().catch((error: Error) => show([line(error.message)])), wait);
+  };
+  input.addEventListener("input", () => soon(input.value.trim() ? PAUSE : 0));
   input.addEventListener("keydown", (event) => {
     if (event.key === "Escape") {
       input.value = "";
-      void search();
+      soon(0);
     }
-    if (event.key === "Enter") found.querySelector<HTMLAnchorElement>("a")?.click();
+    if (event.key === "Enter") {
+      const first = found.querySelector<HTMLAnchorElement>("a");
+      if (!first || found.hidden) return;
+      event.preventDefault();
+      first.click();
+    }
   });
+}
+
+function line(text: string): HTMLLIElement {
+  const item = document.createElement("li");
+  item.className = "none";
+  item.textContent = text;
+  return item;
+}
+
+/** States of the places of the menu, by path. */
+async function states(menu: HTMLElement): Promise<Map<string, Found["state"]>> {
+  if (data.hierarchy) {
+    const flat = (place: Place): Place[] => [place, ...place.children.flatMap(flat)];
+    return new Map(flat(await hierarchy(data.hierarchy)).map((place) => [place.path, place.state] as const));
+  }
+  const open = [...menu.querySelectorAll<HTMLElement>("#tree li.open[data-path]")].map((item) => item.dataset["path"] ?? "/");
+  const places = await Promise.all(["/", ...open].map((path) => tree(path, 1)));
+  return new Map(places.flatMap((place) => place.children.map((node) => [node.path, node.state] as const)));
 }
 
 /** Ask the states of what the menu shows, and set its lamps. */
 async function relight(menu: HTMLElement): Promise<void> {
-  const open = [...menu.querySelectorAll<HTMLElement>("#tree li.open[data-path]")].map((item) => item.dataset["path"] ?? "/");
-  const places = await Promise.all(["/", ...open].map((path) => tree(path, 1)));
-  const states = new Map(places.flatMap((place) => place.children.map((node) => [node.path, node.state] as const)));
+  const now = await states(menu);
   for (const item of menu.querySelectorAll<HTMLElement>("li[data-path]")) {
     const lamp = item.querySelector<HTMLElement>(":scope > .leaf > .dot");
-    const state = states.get(item.dataset["path"] ?? "");
+    const state = now.get(item.dataset["path"] ?? "");
     if (lamp && state) {
       lamp.className = `dot ${state}`;
       lamp.title = t(`state_${state}`);

@@ -38,7 +38,7 @@ async function draw(minis: readonly Mini[]): Promise<void> {
     const targets = some.map((mini) => mini.path);
     const reply = await askSeries({ targets, from: `now-${window_}`, to: "now", points: 180, smoke: true });
     for (const mini of some) {
-      const shown = reply.series.filter((series) => series.target === mini.path);
+      const shown = reply.series.filter((series) => series.page === mini.path);
       mini.chart.show(reply, shown, shown.map((_, k) => k), "auto");
     }
   }

@@ -3,7 +3,7 @@
 import { parameters, series as askSeries, type Series, type SeriesReply } from "./api";
 import { SmokeChart, type Scale } from "./chart";
 import { data, t, type AgentInfo } from "./data";
-import { figures, legend } from "./figures";
+import { figures, legend, listing } from "./figures";
 import { stretch } from "./format";
 import { showLive, watch } from "./live";
 import { agentColor } from "./paint";
@@ -20,7 +20,12 @@ interface State {
   readonly scale: Scale;
 }
 
+/** The page draws several targets: its lines stand where else the agents of one target do. */
+const SEVERAL = data.page === "several";
 const AGENTS: readonly AgentInfo[] = data.agents ?? [];
+const KEY = SEVERAL ? "line" : "agent";
+/** With more series than these, each has one row of figures. */
+const MOST_FULL = 4;
 const HEIGHT = 300;
 const FIRST_RANGES = ["5m", "15m", "1h", "3h"] as const;
 /** Milliseconds after which a page without a wish looks anew how far back there is something to see. */
@@ -31,7 +36,7 @@ const STATE_PACE = 5000;
 function read(): State {
   const query = new URLSearchParams(location.search);
   const from = query.get("from");
-  const known = query.getAll("agent").filter((name) => AGENTS.some((agent) => agent.name === name));
+  const known = query.getAll(KEY).filter((name) => AGENTS.some((agent) => agent.name === name));
   const scale = query.get("scale");
   const now = Date.now() / 1000;
   const range = { from: from ?? "", to: query.get("to") ?? "now" };
@@ -50,9 +55,10 @@ function address(state: State): string {
     query.set("from", state.range.from);
     query.set("to", state.range.to);
   }
-  if (state.agents.length < AGENTS.length) for (const name of state.agents) query.append("agent", name);
+  if (state.agents.length < AGENTS.length) for (const name of state.agents) query.append(KEY, name);
   if (state.view === "side") query.set("view", "side");
   if (state.scale !== "auto") query.set("scale", state.scale);
+  if (data.hierarchy) query.set("hierarchy", data.hierarchy);
   const text = query.toString();
   return location.pathname + (text ? `?${text}` : "");
 }
@@ -104,16 +110,17 @@ class Panel {
 
   show(reply: SeriesReply, shown: readonly Series[], scale: Scale, live: boolean): void {
     // Addresses of one name share their agent: each has a colour of its own.
-    const place = (series: Series): number => AGENTS.findIndex((agent) => agent.name === series.agent);
+    const place = (series: Series): number => AGENTS.findIndex((agent) => agent.name === (SEVERAL ? series.name : series.agent));
     const places = shown.map((series, k) => (series.address ? AGENTS.length + k : place(series)));
     const names = shown.map((series) => series.title).join(", ");
-    this.name.textContent = AGENTS.length > 0 ? t("seen_from", { agent: names }) : "";
+    this.name.textContent = SEVERAL ? several(shown) : AGENTS.length > 0 ? t("seen_from", { agent: names }) : "";
     this.times.textContent = stretch(reply.begin, reply.end);
     this.now.hidden = live;
     this.plot.setAttribute("aria-label", `${data.title ?? ""} · ${names} · ${this.times.textContent}. ${t("zoom_hint")}`);
     this.chart.show(reply, shown, places, scale);
     if (this.count !== shown.length) this.explain(shown.length);
-    this.below.replaceChildren(figures(reply, shown, places));
+    const rows = SEVERAL || shown.length > MOST_FULL;
+    this.below.replaceChildren(rows ? listing(shown, places) : figures(reply, shown, places));
     if (shown.some((series) => series.time.length > 0)) this.message.remove();
     else this.say(t("nothing_measured"));
   }
@@ -138,6 +145,11 @@ class Panel {
     this.legend.replaceWith(fresh);
     this.legend = fresh;
   }
+}
+
+function several(shown: readonly Series[]): string {
+  const [only] = shown;
+  return shown.length === 1 && only ? only.title : t("lines_count", { count: shown.length });
 }
 
 export class TargetPage {
@@ -265,7 +277,9 @@ export class TargetPage {
   }
 
   private question(range: Range, points: number) {
-    return { targets: [data.path ?? "/"], agents: this.state.agents, from: range.from, to: range.to, points, smoke: true };
+    const { agents } = this.state;
+    const chosen = SEVERAL ? { lines: agents.length < AGENTS.length ? agents : [] } : { agents };
+    return { targets: [data.path ?? "/"], ...chosen, from: range.from, to: range.to, points, smoke: true };
   }
 
   private downloads(): void {
@@ -345,7 +359,9 @@ export class TargetPage {
   }
 
   private fresh(rounds: readonly { agent: string; target: string }[]): void {
-    const ours = rounds.some((round) => round.target === data.path && this.state.agents.includes(round.agent));
+    const name = (round: { agent: string; target: string }): string =>
+      SEVERAL ? `${round.target}~${round.agent}` : round.target === data.path ? round.agent : "";
+    const ours = rounds.some((round) => this.state.agents.includes(name(round)));
     if (!ours) return;
     this.soon(this.pace());
     if (document.hidden || Date.now() - this.stated < STATE_PACE) return;
@@ -382,14 +398,14 @@ export class TargetPage {
   private makeGlances(): void {
     const box = document.getElementById("glances");
     if (!box) return;
-    for (const range of data.classic) {
+    for (const [range, title] of data.glances ?? []) {
       const card = document.createElement("a");
       card.className = "glance-card";
       card.href = `?from=now-${range}&to=now`;
       card.dataset["glance"] = range;
       const plot = document.createElement("div");
       plot.className = "plot";
-      card.append(t("last", { range }), plot);
+      card.append(title || t("last", { range }), plot);
       card.addEventListener("click", (event) => {
         if (event.ctrlKey || event.metaKey || event.shiftKey) return;
         event.preventDefault();
@@ -408,7 +424,8 @@ export class TargetPage {
       if (now - glance.shown < (length(glance.range) / 400) * 1000) continue;
       glance.shown = now;
       const range = { from: `now-${glance.range}`, to: "now" };
-      const reply = await askSeries({ ...this.question(range, 300), agents: AGENTS.map((agent) => agent.name) });
+      const everyone = SEVERAL ? { lines: [] } : { agents: AGENTS.map((agent) => agent.name) };
+      const reply = await askSeries({ ...this.question(range, 300), ...everyone });
       glance.chart.show(reply, reply.series, reply.series.map((_, k) => k), "auto");
     }
   }

@@ -21,7 +21,7 @@ from smokemesh.master.assignments import make_assignments
 from smokemesh.master.ingest import Ingest
 from smokemesh.master.live import Hub
 from smokemesh.master.registry import Registry
-from smokemesh.master.web import pages
+from smokemesh.master.web import chart_pages, pages
 from smokemesh.model.agent import Health
 from smokemesh.settings.shape import MasterSettings
 from smokemesh.storage.catalogue import Catalogue, open_catalogue
@@ -85,7 +85,7 @@ def make_master(folder: Path, days: float = 0.0, hours: float = 36.0) -> Standin
 
 def make_app(master: Standing) -> Litestar:
     """The routes under test, mounted as the master mounts them."""
-    app = Litestar(route_handlers=[*query_api.routes, *pages.routes], openapi_config=None)
+    app = Litestar(route_handlers=[*query_api.routes, *pages.routes, *chart_pages.routes], openapi_config=None)
     app.state.master = master
     return app
 

@@ -175,7 +175,13 @@ def test_old_bookmarks_live_on(client: TestClient[Litestar]) -> None:
 
     assert location("target=changzhou.rack29") == "/targets/changzhou/rack29"
     assert location("target=changzhou.rack29~slater") == "/targets/changzhou/rack29?agent=slater"
-    assert location("target=gone") == "/"
+    assert location("target=gone.with.it;displaymode=n;start=-3h") == "/targets/gone/with/it?from=now-10800s&to=now"
+    missing = client.get(location("target=gone.rack2~slater"), headers={"Accept-Language": "en"})
+    assert missing.status_code == 404
+    assert 'name="q" value="rack2"' in missing.text
+    assert location("target=office;displaymode=a;start=-1h;end=now").startswith("/api/v1/graph.png?target=/office&")
+    picture = client.get("/smokeping.cgi?target=office~slater;displaymode=a;start=-1h;end=now")
+    assert picture.headers["content-type"] == "image/png"
 
 
 def test_a_configuration_that_was_not_taken_is_said_on_every_page(master: app.Standing) -> None:

@@ -268,7 +268,8 @@ def test_every_handler_is_described(master: app.Standing) -> None:
     assert set(described["paths"]) == {
         "/api/v1/" + name
         for name in (
-            "tree", "targets", "targets/{path}", "latest", "series", "rounds", "agents", "events",
+            "tree", "targets", "targets/{path}", "latest", "series", "rounds", "agents", "events", "search",
+            "hierarchies/{name}", "charts", "charts.csv",
             "graph.svg", "graph.png", "graph.csv",
         )
     }  # fmt: skip

@@ -24,7 +24,7 @@ from smokemesh.errors import SmokemeshError
 from smokemesh.master import agent_api, operations, query_api
 from smokemesh.master.premises import data_directory, listen, url_of
 from smokemesh.master.state import Load, Master, open_master
-from smokemesh.master.web import pages
+from smokemesh.master.web import chart_pages, pages
 from smokemesh.settings.shape import MasterSettings
 from smokemesh.version import __version__
 
@@ -55,6 +55,7 @@ def create_app(master: Master) -> Litestar:
         *operations.routes,
         *query_api.routes,
         *pages.routes,
+        *chart_pages.routes,
     ]
     return Litestar(
         route_handlers=handlers,

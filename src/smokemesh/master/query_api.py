@@ -15,25 +15,32 @@ from litestar.exceptions import HTTPException
 from litestar.params import FromPath, QueryParameter
 from litestar.response import ServerSentEvent, ServerSentEventMessage
 
-from smokemesh.errors import SmokemeshError, UsageError
+from smokemesh.errors import NotFound, SmokemeshError, UsageError
 from smokemesh.master.assignments import upload_interval
 from smokemesh.master.live import Fresh, Gap, Hub
-from smokemesh.master.web import exports, png, ranges
+from smokemesh.master.web import charts, exports, language, png, ranges, search
 from smokemesh.master.web.answers import (
     AgentBody,
+    ChartsReply,
     ErrorBody,
     NodeBody,
+    PlaceBody,
     RoundBody,
+    SearchReply,
     SeriesReply,
     SightBody,
     TargetBody,
     agent_bodies,
+    chart_body,
+    found_bodies,
     node_body,
+    place_body,
     round_bodies,
     series_body,
     sight_body,
     target_body,
 )
+from smokemesh.master.web.chart_pages import ranked
 from smokemesh.master.web.desk import (
     MOST_POINTS,
     MOST_ROUNDS,
@@ -46,19 +53,35 @@ from smokemesh.master.web.desk import (
     provide_desk,
     tasks_of,
 )
+from smokemesh.master.web.hierarchies import hierarchy_of
+from smokemesh.master.web.overlay import targets_below
 from smokemesh.model.series import BANDS, LEVELS
 
 PREFIX: Final = "/api/v1"
 #: Seconds between two signs of life on a quiet event stream: proxies close what is silent for a minute.
 HEARTBEAT: Final = 15.0
 
+#: Places of one answer to a search.
+MOST_HITS: Final = 1000
+#: Entries of one chart.
+MOST_ENTRIES: Final = 100_000
 #: No tree is deeper.
 MOST_DEPTH: Final = 1000
 
 BeginText = Annotated[str, QueryParameter(description="now-3h, 2026-11-21T10:00:00Z or Unix seconds; three hours ago")]
 EndText = Annotated[str, QueryParameter(description="as begin; now")]
 Path = Annotated[str, QueryParameter(description="path of a target, like /changzhou/rack29")]
-Paths = Annotated[list[str], QueryParameter(description="path of a target, like /changzhou/rack29; may be repeated")]
+Paths = Annotated[
+    list[str],
+    QueryParameter(
+        description="path of a target, like /changzhou/rack29, or as one agent sees it, /changzhou/rack29~zurich, "
+        "or of a page that draws several; may be repeated"
+    ),
+]
+Lines = Annotated[
+    list[str] | None,
+    QueryParameter(description="of a page that draws several targets, a line, like /changzhou/rack29~zurich; all"),
+]
 Agents = Annotated[list[str] | None, QueryParameter(description="name of an agent; may be repeated; all of the target")]
 Under = Annotated[str, QueryParameter(description="a place in the tree: only it and what is below; all")]
 Depth = Annotated[int, QueryParameter(description="generations of children that are listed")]
@@ -70,6 +93,17 @@ Height = Annotated[int, QueryParameter(description="height of the plot in pixels
 Limit = Annotated[int, QueryParameter(description="the most rounds of each agent")]
 Form = Annotated[Literal["json", "csv"], QueryParameter(description="json or csv")]
 Places = Annotated[list[str] | None, QueryParameter(description="places in the tree; may be repeated; all")]
+Words = Annotated[str, QueryParameter(description="words in the menu text, title, path or host")]
+Expression = Annotated[
+    str,
+    QueryParameter(name="filter", description="instead of words, a regular expression for menu text or title (RE2)"),
+]
+Hits = Annotated[int, QueryParameter(description="the most places listed")]
+ChartName = Annotated[str, QueryParameter(description="name of a chart; all")]
+ChartBegin = Annotated[
+    str, QueryParameter(description="as begin of a series, or `round` for the newest round of each; an hour ago")
+]
+ChartLimit = Annotated[int, QueryParameter(description="the most entries of each chart")]
 Zone = Annotated[str, QueryParameter(description="time zone of the picture, like Asia/Shanghai; UTC")]
 Theme = Annotated[Literal["light", "dark"], QueryParameter(description="colours of the picture")]
 Scale = Annotated[
@@ -83,7 +117,7 @@ Tongue = Annotated[Literal["en", "zh"], QueryParameter(description="language of 
 def get_tree(desk: NamedDependency[Desk], under: Under = "/", depth: Depth = 100) -> NodeBody:
     """A node and its children; `depth=1` gives the children only."""
     check_number("depth", depth, 0, MOST_DEPTH)
-    return node_body(desk.node(under), desk.board.now(desk.settings).states, depth)
+    return node_body(desk.settings, desk.node(under), desk.board.now(desk.settings).states, depth)
 
 
 @get("/targets", sync_to_thread=True, summary="All targets, or those below a place in the tree")
@@ -108,11 +142,71 @@ def get_latest(desk: NamedDependency[Desk], under: Under = "/") -> dict[str, lis
     return {target.path: [sight_body(sight) for sight in now.sights(target)] for target in found}
 
 
+@get("/search", sync_to_thread=True, summary="Places of the tree by name")
+def get_search(
+    desk: NamedDependency[Desk], q: Words = "", expression: Expression = "", limit: Hits = 50
+) -> SearchReply:
+    """Every word of `q` stands in the menu text, title, path or host; or `filter` matches menu text or title."""
+    check_number("limit", limit, 0, MOST_HITS)
+    index = search.index_of(desk.settings)
+    found = index.expression(expression) if expression else index.words(q)
+    return SearchReply(count=len(found.nodes), hits=found_bodies(desk, found.nodes[:limit]))
+
+
+@get("/hierarchies/{name:str}", sync_to_thread=True, summary="Another tree over the same targets")
+def get_hierarchy(desk: NamedDependency[Desk], name: FromPath[str]) -> PlaceBody:
+    """All its places, each with the place of the main tree it stands for."""
+    found = hierarchy_of(desk.settings, name)
+    if found is None:
+        known = ", ".join(desk.settings.presentation.hierarchies) or "there are none"
+        raise NotFound(f"hierarchy {name}: no such hierarchy; known: {known}")
+    return place_body(desk, found, found.root, desk.board.now(desk.settings).states)
+
+
+@get("/charts", sync_to_thread=True, summary="All targets as all agents see them, ranked")
+def get_charts(
+    desk: NamedDependency[Desk],
+    chart: ChartName = "",
+    begin: ChartBegin = "",
+    end: EndText = "",
+    limit: ChartLimit = 10,
+) -> ChartsReply:
+    """All charts or one, over any range. What has no value is left out: no answer has no RTT, no loss is no entry."""
+    return charts_reply(desk, chart, begin, end, limit)
+
+
+@get("/charts.csv", sync_to_thread=True, summary="Charts as CSV", media_type="text/csv")
+def get_charts_csv(
+    desk: NamedDependency[Desk],
+    chart: ChartName = "",
+    begin: ChartBegin = "",
+    end: EndText = "",
+    limit: ChartLimit = 10,
+) -> Response[str]:
+    """One line for each entry: RTTs in seconds, loss as a share."""
+    reply = charts_reply(desk, chart, begin, end, limit)
+    return exports.csv_response(exports.charts_csv(reply.charts), f"charts{'-' if chart else ''}{chart}.csv")
+
+
+def charts_reply(desk: Desk, chart: str, begin: str, end: str, limit: int) -> ChartsReply:
+    """All charts or the one of that name."""
+    asked = charts.window(begin, end, desk.settings, clock())
+    every = charts.charts_of(desk.settings, language.catalogue(language.DEFAULT))
+    wanted = [charts.chart_named(every, chart)] if chart else list(every)
+    found = ranked(desk, asked, wanted, check_number("limit", limit, 1, MOST_ENTRIES))
+    return ChartsReply(
+        begin=asked.span.begin / ranges.NANO,
+        end=asked.span.end / ranges.NANO,
+        charts=[chart_body(one) for one in found],
+    )
+
+
 @get("/series", sync_to_thread=True, summary="RTT and loss over time")
 def get_series(
     desk: NamedDependency[Desk],
     target: Paths,
     agent: Agents = None,
+    line: Lines = None,
     begin: BeginText = "",
     end: EndText = "",
     points: Points = 1000,
@@ -126,7 +220,7 @@ def get_series(
     span = parse_span(begin, end)
     if level and level not in LEVELS:
         raise UsageError(f"level {level!r}: must be one of {', '.join(LEVELS)}")
-    views = choose_views(desk, target, agent)
+    views = choose_views(desk, target, agent, line)
     found = desk.series(views, span, check_number("points", points, 1, MOST_POINTS), level)
     return SeriesReply(
         begin=span.begin / ranges.NANO,
@@ -141,8 +235,9 @@ def get_series(
 @get("/graph.svg", sync_to_thread=True, summary="The smoke graph as SVG", media_type="image/svg+xml")
 def get_svg(
     desk: NamedDependency[Desk],
-    target: Path,
+    target: Paths,
     agent: Agents = None,
+    line: Lines = None,
     begin: BeginText = "",
     end: EndText = "",
     theme: Theme = "light",
@@ -154,7 +249,7 @@ def get_svg(
 ) -> Response[bytes]:
     """The graph as the page shows it, with its figures."""
     exports.check_size(width, height)
-    drawn = exports.draw(desk, target, agent, begin, end, width)
+    drawn = exports.draw(desk, target, agent, line, begin, end, width)
     text = exports.picture(desk, drawn, theme, lang, zone, width, height, scale)
     return exports.inline(text.encode(), "image/svg+xml", exports.file_name(drawn, "svg"))
 
@@ -162,8 +257,9 @@ def get_svg(
 @get("/graph.png", sync_to_thread=True, summary="The smoke graph as PNG", media_type="image/png")
 def get_png(
     desk: NamedDependency[Desk],
-    target: Path,
+    target: Paths,
     agent: Agents = None,
+    line: Lines = None,
     begin: BeginText = "",
     end: EndText = "",
     theme: Theme = "light",
@@ -175,7 +271,7 @@ def get_png(
 ) -> Response[bytes]:
     """The graph as a picture of twice as many pixels, for sharp screens."""
     exports.check_size(width, height)
-    drawn = exports.draw(desk, target, agent, begin, end, width)
+    drawn = exports.draw(desk, target, agent, line, begin, end, width)
     text = exports.picture(desk, drawn, theme, lang, zone, width, height, scale)
     return exports.inline(png.render(text), "image/png", exports.file_name(drawn, "png"))
 
@@ -183,8 +279,9 @@ def get_png(
 @get("/graph.csv", sync_to_thread=True, summary="The points of the smoke graph as CSV", media_type="text/csv")
 def get_csv(
     desk: NamedDependency[Desk],
-    target: Path,
+    target: Paths,
     agent: Agents = None,
+    line: Lines = None,
     begin: BeginText = "",
     end: EndText = "",
     points: Points = 1000,
@@ -197,7 +294,7 @@ def get_csv(
 
     Takes the parameters of the pictures too, so that one address serves for all three.
     """
-    drawn = exports.draw(desk, target, agent, begin, end, check_number("points", points, 1, MOST_POINTS))
+    drawn = exports.draw(desk, target, agent, line, begin, end, check_number("points", points, 1, MOST_POINTS))
     return exports.csv_response(exports.points_csv(drawn.found), exports.file_name(drawn, "csv"))
 
 
@@ -267,7 +364,7 @@ async def get_events(
 ) -> ServerSentEvent:
     """Rounds of the named targets and of all below them; of every target when none is named."""
     nodes = [desk.node(path) for path in target or ["/"]]
-    found = [below.target for node in nodes for below in node.walk() if below.target is not None]
+    found = [one for node in nodes for one in targets_below(desk.settings, node)]
     last = request.headers.get("last-event-id", "")
     paths = {task.id: one.path for one in found for task in tasks_of(desk.master, one)}
     return ServerSentEvent(
@@ -315,7 +412,7 @@ CHOICES: Final = {"theme": "light or dark", "lang": "en or zh", "format": "json 
 _KINDS: Final = {"`int`": "a whole number", "`bool`": "true or false"}
 
 HANDLERS: Final = [
-    get_tree, get_targets, get_target, get_latest, get_series, get_svg, get_png, get_csv, get_rounds, get_agents, get_events,
+    get_tree, get_targets, get_target, get_latest, get_search, get_hierarchy, get_charts, get_charts_csv, get_series, get_svg, get_png, get_csv, get_rounds, get_agents, get_events,
 ]  # fmt: skip
 
 routes = [

@@ -20,9 +20,10 @@ from smokemesh.errors import StoreError
 from smokemesh.model.rounds import RoundBatch
 from smokemesh.model.series import BANDS, Latest, Series, SeriesQuestion
 from smokemesh.settings.shape import Retention
-from smokemesh.storage import arrows
+from smokemesh.storage import arrows, ranking
 from smokemesh.storage.clients import Clients
-from smokemesh.storage.levels import SECOND, Plan, plan
+from smokemesh.storage.levels import SECOND, Plan, kept, plan
+from smokemesh.storage.ranking import Standing, is_short, pieces, standing
 from smokemesh.storage.schema import ACCURACY, BINS, LATEST, RAW, ROLLUPS, Schema, quoted
 from smokemesh.storage.statements import statements
 from smokemesh.storage.store import LevelUsage
@@ -30,7 +31,7 @@ from smokemesh.storage.store import LevelUsage
 #: Rounds of one INSERT. Larger batches are cut here, always at the same places, each piece with a token of its own.
 PIECE: Final = 100_000
 #: One INSERT must reach the tables as one block, else a repeated one would be cut elsewhere and not recognized.
-_INSERT: Final = {
+INSERT: Final = {
     "async_insert": 0,
     "max_insert_threads": 1,
     "max_insert_block_size": 2**24,
@@ -73,7 +74,7 @@ class ClickHouseRounds:
         """Keep the rounds, in raw and in every rollup. The same token again adds nothing, also after a crash between."""
         for piece, start in enumerate(range(0, len(batch), PIECE)):
             part = _slice(batch, start, start + PIECE)
-            settings = _INSERT | {"insert_deduplication_token": f"{token}/{piece}"}
+            settings = INSERT | {"insert_deduplication_token": f"{token}/{piece}"}
             data = arrows.write(agent, part)
             with self._clients.writing() as client:
                 client.raw_insert(RAW, insert_block=data, fmt="Arrow", settings=settings)
@@ -129,6 +130,16 @@ class ClickHouseRounds:
             values = {"tasks": [one.task for one in some], "agents": [one.agent for one in some]}
             found += _newest(self._ask("latest_until", RAW, values | {"since": since, "until": until}, pairs))
         return found
+
+    def ranking(self, begin: int, end: int, newest: bool = False) -> Standing:
+        """Every task as every agent saw it in a range, or the newest round of each in it, by one statement."""
+        values: dict[str, Any] = {"begin": max(begin, 0), "end": max(end, 0)}
+        if newest:
+            return standing(self._ask("ranking_latest", LATEST, values))
+        if is_short(begin, end):
+            return standing(self._ask("ranking_rounds", RAW, values))
+        parts = pieces(max(begin, 0), end, time.time_ns(), kept(self._retention))
+        return standing(self._ask("ranking_rollup", ROLLUPS, ranking.values(parts)), 1 / SECOND)
 
     def rounds(self, question: SeriesQuestion) -> RoundBatch:
         """The raw rounds of the range in order of time, every RTT, the first `points` of them."""

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from smokemesh.model.rounds import RoundBatch
 from smokemesh.model.series import Latest, Series, SeriesQuestion
+from smokemesh.storage.ranking import Standing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +45,13 @@ class RoundStore(Protocol):
 
         A round that begins more than a step after `now` (the clock, when not given) hides no other: some clock is
         wrong, and the newest round before it is told.
+        """
+
+    def ranking(self, begin: int, end: int, newest: bool = False) -> Standing:
+        """Every (task, agent) with rounds in the range (nanoseconds UTC), or with its newest round alone.
+
+        Ranges longer than a quarter of an hour are counted by whole bins of five minutes, longer ones that lie far
+        back by coarser bins.
         """
 
     def rounds(self, question: SeriesQuestion) -> RoundBatch:

@@ -4,6 +4,7 @@ RTTs are seconds, losses shares, times RFC 3339; columns of series are Unix seco
 """
 
 import math
+from collections.abc import Sequence
 from ipaddress import IPv6Address
 from typing import Any, Final
 
@@ -13,11 +14,14 @@ import numpy as np
 from smokemesh.analysis import smoke
 from smokemesh.master.registry import Sighting
 from smokemesh.master.web import ranges, status
+from smokemesh.master.web.charts import Ranked
 from smokemesh.master.web.desk import Desk, View, clock
+from smokemesh.master.web.hierarchies import Hierarchy
 from smokemesh.master.web.summary import Summary, summarize
 from smokemesh.model.rounds import Flag, RoundBatch
 from smokemesh.model.series import Latest, Series
 from smokemesh.model.target import Node, Target
+from smokemesh.settings.shape import MasterSettings
 
 
 class ErrorBody(msgspec.Struct, frozen=True):
@@ -67,6 +71,8 @@ class NodeBody(msgspec.Struct, frozen=True, kw_only=True):
     title: str
     remark: str = ""
     host: str = ""
+    #: What a page that draws several targets lists: `/A/B`, or as one agent sees it, `/A/B~agent`.
+    overlay: list[str] = []
     state: status.State
     counts: dict[str, int]
     #: There are children, whether or not they are listed here.
@@ -74,11 +80,80 @@ class NodeBody(msgspec.Struct, frozen=True, kw_only=True):
     children: list["NodeBody"] = []
 
 
+class FoundBody(msgspec.Struct, frozen=True, kw_only=True):
+    """A place found by name."""
+
+    path: str
+    menu: str
+    title: str
+    host: str
+    state: status.State
+
+
+class SearchReply(msgspec.Struct, frozen=True, kw_only=True):
+    """The places found, best first; `count` counts those beyond the limit too."""
+
+    count: int
+    hits: list[FoundBody]
+
+
+class PlaceBody(msgspec.Struct, frozen=True, kw_only=True):
+    """A place in another hierarchy; `real` is the place of the main tree it stands for, "" for none."""
+
+    path: str
+    menu: str
+    title: str
+    real: str
+    state: status.State
+    children: list["PlaceBody"] = []
+
+
+class EntryBody(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of a chart: a target as one agent sees it."""
+
+    rank: int
+    target: str
+    agent: str
+    address: str
+    title: str
+    #: What it is ranked by: seconds, or a share.
+    value: float
+    median: float
+    loss: float
+    max: float
+    deviation: float
+    sent: int
+    received: int
+
+
+class ChartBody(msgspec.Struct, frozen=True, kw_only=True):
+    """A ranking; `count` tells how many there are beyond those listed."""
+
+    name: str
+    title: str
+    #: median, loss, max or deviation.
+    sorter: str
+    count: int
+    entries: list[EntryBody]
+
+
+class ChartsReply(msgspec.Struct, frozen=True, kw_only=True):
+    """Charts over a range, Unix seconds, counted by whole bins of five minutes where it is longer than a quarter of an hour."""
+
+    begin: float
+    end: float
+    charts: list[ChartBody]
+
+
 class SeriesBody(msgspec.Struct, frozen=True, kw_only=True):
     """One target as one agent saw it: columns of equal length, in order of time."""
 
     target: str
     agent: str
+    #: The place that was asked for: the target, or a page that draws several.
+    page: str
+    #: The target as this agent sees it, `/A/B~agent`: what `target` and `line` take.
+    name: str
     #: Which address of the name, where each is measured; else "".
     address: str
     title: str
@@ -215,7 +290,7 @@ def target_body(desk: Desk, node: Node, target: Target, now: status.Snapshot) ->
     )
 
 
-def node_body(node: Node, states: dict[str, status.State], depth: int) -> NodeBody:
+def node_body(settings: MasterSettings, node: Node, states: dict[str, status.State], depth: int) -> NodeBody:
     """A node with `depth` generations of children."""
     tally = status.tally(node, states)
     shown = [child for child in node.children if not child.hidden]
@@ -225,10 +300,65 @@ def node_body(node: Node, states: dict[str, status.State], depth: int) -> NodeBo
         title=node.title or node.menu or node.name,
         remark=node.remark,
         host=node.target.host if node.target else "",
-        state=tally.state,
+        overlay=list(node.overlay),
+        state=status.state_of(settings, node, states),
         counts={state: count for state, count in tally.counts.items()},
         parent=bool(shown),
-        children=[node_body(child, states, depth - 1) for child in shown] if depth > 0 else [],
+        children=[node_body(settings, child, states, depth - 1) for child in shown] if depth > 0 else [],
+    )
+
+
+def found_bodies(desk: Desk, nodes: Sequence[Node]) -> list[FoundBody]:
+    """Places found by name, as the API tells them."""
+    states = desk.board.now(desk.settings).states
+    return [
+        FoundBody(
+            path=node.path,
+            menu=node.menu or node.name,
+            title=node.title or node.menu or node.name,
+            host=node.target.host if node.target else "",
+            state=status.state_of(desk.settings, node, states),
+        )
+        for node in nodes
+    ]
+
+
+def chart_body(ranked: Ranked) -> ChartBody:
+    """A chart as the API tells it."""
+    return ChartBody(
+        name=ranked.chart.name,
+        title=ranked.chart.title,
+        sorter=ranked.chart.sorter,
+        count=ranked.count,
+        entries=[
+            EntryBody(
+                rank=entry.rank,
+                target=entry.target.path,
+                agent=entry.agent,
+                address=entry.address,
+                title=entry.node.title or entry.node.menu or entry.node.name,
+                value=entry.value,
+                median=entry.median,
+                loss=entry.loss,
+                max=entry.greatest,
+                deviation=entry.deviation,
+                sent=entry.sent,
+                received=entry.received,
+            )
+            for entry in ranked.entries
+        ],
+    )
+
+
+def place_body(desk: Desk, hierarchy: Hierarchy, node: Node, states: dict[str, status.State]) -> PlaceBody:
+    """A place of another hierarchy and all below it."""
+    return PlaceBody(
+        path=node.path,
+        menu=node.menu or node.name,
+        title=node.title or node.menu or node.name,
+        real=hierarchy.real.get(node.path, ""),
+        state=status.state_of(desk.settings, node, states),
+        children=[place_body(desk, hierarchy, child, states) for child in node.children],
     )
 
 
@@ -242,8 +372,8 @@ def _floats(column: np.ndarray) -> list[float]:
 
 
 def view_title(desk: Desk, view: View) -> str:
-    """The agent, and the address where there are several."""
-    title = desk.agent_title(view.agent)
+    """The agent, or the line of a page that draws several targets; and the address where there are several."""
+    title = view.title or desk.agent_title(view.agent)
     return f"{title} · {view.task.address}" if view.task.address else title
 
 
@@ -253,15 +383,17 @@ def series_body(desk: Desk, view: View, series: Series, span: ranges.Range, with
     return SeriesBody(
         target=view.target.path,
         agent=series.agent,
+        page=view.page,
+        name=view.name,
         address=view.task.address,
         title=view_title(desk, view),
-        color=desk.agent_color(series.agent),
+        color=view.color or desk.agent_color(series.agent),
         level=series.level,
         begin=begin / ranges.NANO,
         end=end / ranges.NANO,
         step=float(series.step),
         pings=status.probe_of(desk.settings, view.target).pings,
-        upper=smoke.upper_limit(series.median),
+        upper=desk.clipped(smoke.upper_limit(series.median)),
         time=(series.time / ranges.NANO).tolist(),
         sent=series.sent.tolist(),
         received=series.received.tolist(),

@@ -2,15 +2,17 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
+import numpy as np
 from litestar.datastructures import State
 
 from smokemesh.errors import NotFound, UsageError
-from smokemesh.master.web import ranges, status
+from smokemesh.master.web import charts, ranges, status
+from smokemesh.master.web.overlay import Line, overlay_of
 from smokemesh.model.assignment import probe_name
-from smokemesh.model.rounds import RoundBatch
+from smokemesh.model.rounds import Flag, RoundBatch
 from smokemesh.model.series import Series, SeriesQuestion
 from smokemesh.model.target import Node, Target
 from smokemesh.settings.shape import MasterSettings
@@ -34,13 +36,19 @@ class View:
     target: Target
     agent: str
     task: status.Numbered
+    #: The place that was asked for: the target itself, or a page that draws several.
+    page: str = ""
+    #: Name, text and colour of the line on such a page.
+    name: str = ""
+    title: str = ""
+    color: str = ""
 
 
 class Desk:
     """What the handlers ask of the running master, for the time of one request."""
 
-    def __init__(self, master: Any, board: status.Board) -> None:
-        self.master, self.board = master, board
+    def __init__(self, master: Any, board: status.Board, rankings: charts.Rankings) -> None:
+        self.master, self.board, self.rankings = master, board, rankings
         self.settings: MasterSettings = master.settings
 
     def node(self, path: str) -> Node:
@@ -76,6 +84,11 @@ class Desk:
         agent = self.settings.agents.get(name)
         return agent.color if agent else ""
 
+    def clipped(self, limit: float) -> float:
+        """Where a vertical axis ends, when it may not go higher than the configuration says."""
+        most = self.settings.presentation.max_rtt
+        return min(limit, most) if most > 0 else limit
+
     def series(
         self,
         views: Sequence[View],
@@ -91,7 +104,7 @@ class Desk:
             )
             for view in views
         ]
-        return list(self.master.store.series(questions)) if questions else []
+        return [_honest(one) for one in self.master.store.series(questions)] if questions else []
 
     def rounds(self, views: Sequence[View], span: ranges.Range, limit: int) -> Iterator[tuple[str, str, RoundBatch]]:
         """Path, agent and the first `limit` raw rounds of each view; refused as soon as they are too many together."""
@@ -115,10 +128,12 @@ class Desk:
 
 
 def provide_desk(state: State) -> Desk:
-    """The desk of this application; the board of newest rounds is made once."""
+    """The desk of this application; the board of newest rounds and the rankings are made once."""
     if "board" not in state:
         state.board = status.Board(state.master.store, clock, lambda target: tasks_of(state.master, target))
-    return Desk(state.master, state.board)
+    if "rankings" not in state:
+        state.rankings = charts.Rankings(state.master.store, clock)
+    return Desk(state.master, state.board, state.rankings)
 
 
 def parse_span(begin: str, end: str) -> ranges.Range:
@@ -139,20 +154,52 @@ def tasks_of(master: Any, target: Target) -> list[status.Numbered]:
     return found or [usual]
 
 
-def choose_views(desk: Desk, paths: Sequence[str], agents: Sequence[str] | None) -> list[View]:
-    """The views a request names."""
-    targets = [desk.target(path) for path in dict.fromkeys(paths)]
-    views = [
-        View(target, agent, task)
-        for target in targets
-        for agent in desk.agents_of(target, agents)
-        for task in tasks_of(desk.master, target)
-    ]
+def _honest(series: Series) -> Series:
+    """Without the jitter of rounds whose pings came sorted: in which order they were sent is not known."""
+    unknown = (series.flags & Flag.SORTED) != 0
+    if not unknown.any():
+        return series
+    return replace(series, jitter=np.where(unknown, np.nan, series.jitter), pairs=np.where(unknown, 0, series.pairs))
+
+
+def choose_views(
+    desk: Desk, paths: Sequence[str], agents: Sequence[str] | None, lines: Sequence[str] | None = None
+) -> list[View]:
+    """The views a request names: targets, targets as one agent sees them (`/A/B~agent`), pages that draw several.
+
+    `lines` are the names of the lines that are wanted of such pages; all without it.
+    """
+    wanted = list(dict.fromkeys(paths))
+    views = [view for path in wanted for view in _views_of(desk, path, agents, lines, len(wanted) > 1)]
     if not views:
-        raise UsageError("target is missing: add target=/PATH")
+        raise UsageError(
+            "target is missing: add target=/PATH" if not wanted else f"{wanted[0]}: none of it is measured"
+        )
     if len(views) > MOST_SERIES:
         raise UsageError(f"{len(views)} series asked at once, at most {MOST_SERIES}: name fewer targets or agents")
     return views
+
+
+def _views_of(
+    desk: Desk, path: str, agents: Sequence[str] | None, lines: Sequence[str] | None, several: bool
+) -> Iterator[View]:
+    place, mark, agent = path.partition("~")
+    node = desk.node(place)
+    if node.target is None and node.overlay:
+        drawn = overlay_of(desk.settings, node).lines
+        chosen = [line for line in drawn if line.name in lines] if lines else drawn
+        yield from (view for line in chosen for view in _views_of_line(desk, node.path, line))
+        return
+    target = desk.target(place)
+    for name in desk.agents_of(target, [agent] if mark else agents):
+        title = f"{node.menu or node.name} <{desk.agent_title(name)}" if mark and several else ""
+        for task in tasks_of(desk.master, target):
+            yield View(target, name, task, node.path, f"{node.path}~{name}", title)
+
+
+def _views_of_line(desk: Desk, page: str, line: Line) -> Iterator[View]:
+    for task in tasks_of(desk.master, line.target):
+        yield View(line.target, line.agent, task, page, line.name, line.title, line.color)
 
 
 def check_number(name: str, value: int, least: int, most: int) -> int:
@@ -165,11 +212,11 @@ def check_number(name: str, value: int, least: int, most: int) -> int:
 def drop_bare(views: Sequence[View], found: Sequence[Series]) -> list[tuple[View, Series]]:
     """Without the addresses that were not measured in the range, as long as another one of the name was."""
     pairs = list(zip(views, found, strict=True))
-    heard = {(view.target.path, view.agent) for view, series in pairs if len(series)}
+    heard = {(view.page, view.name) for view, series in pairs if len(series)}
     kept: dict[tuple[str, str], int] = {}
     result = []
     for view, series in pairs:
-        key = (view.target.path, view.agent)
+        key = (view.page, view.name)
         if len(series) or (key not in heard and key not in kept):
             result.append((view, series))
             kept[key] = 1

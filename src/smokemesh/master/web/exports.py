@@ -13,12 +13,13 @@ from litestar import Response
 
 from smokemesh.errors import UsageError
 from smokemesh.master.assignments import upload_interval
-from smokemesh.master.web import language, ranges, status, svg
-from smokemesh.master.web.answers import RoundBody, flag_names, view_title
+from smokemesh.master.web import language, palette, ranges, status, svg
+from smokemesh.master.web.answers import ChartBody, EntryBody, RoundBody, flag_names, view_title
 from smokemesh.master.web.desk import Desk, View, check_number, choose_views, clock, drop_bare, parse_span
 from smokemesh.master.web.summary import summarize
+from smokemesh.model.probe import Probe
 from smokemesh.model.series import BANDS, Series
-from smokemesh.model.target import Node, Target
+from smokemesh.model.target import Node
 
 
 def parse_zone(name: str) -> tzinfo:
@@ -31,12 +32,16 @@ def parse_zone(name: str) -> tzinfo:
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """What a picture is drawn from."""
+    """What a picture is drawn from: a target as its agents see it, or several targets."""
 
-    node: Node
-    target: Target
+    nodes: list[Node]
     found: list[tuple[View, Series]]
     span: ranges.Range
+
+    @property
+    def probes(self) -> dict[str, View]:
+        """How it is measured: each probe, and one view of what it measures."""
+        return {view.target.probe: view for view, _ in self.found}
 
 
 def check_size(width: int, height: int) -> None:
@@ -45,36 +50,47 @@ def check_size(width: int, height: int) -> None:
     check_number("height", height, 80, 2000)
 
 
-def draw(desk: Desk, target: str, agent: Sequence[str] | None, begin: str, end: str, points: int) -> Drawn:
+def draw(
+    desk: Desk,
+    targets: Sequence[str],
+    agent: Sequence[str] | None,
+    line: Sequence[str] | None,
+    begin: str,
+    end: str,
+    points: int,
+) -> Drawn:
+    """Reads what a request names."""
     span = parse_span(begin, end)
-    views = choose_views(desk, [target], agent)
+    views = choose_views(desk, targets, agent, line)
     found = desk.series(views, span, points)
-    return Drawn(desk.node(target), desk.target(target), drop_bare(views, found), span)
+    nodes = [desk.node(path) for path in dict.fromkeys(view.page for view in views)]
+    return Drawn(nodes, drop_bare(views, found), span)
 
 
 def picture(
     desk: Desk, drawn: Drawn, theme: str, lang: str, zone: str, width: int, height: int, scale: svg.Scale
 ) -> str:
-    target = drawn.target
-    probe, texts = status.probe_of(desk.settings, target), language.catalogue(lang)
+    """The graph as SVG."""
+    texts = language.catalogue(lang)
+    probes = [status.probe_of(desk.settings, view.target) for view in drawn.probes.values()]
     lines = [
         svg.Line(
             series=one,
             summary=summarize(one, min(drawn.span.end, clock()), status.patience(desk.settings)),
             title=view_title(desk, view),
-            color=desk.agent_color(one.agent),
+            color=view.color or desk.agent_color(one.agent),
         )
         for view, one in drawn.found
     ]
     return svg.draw(
         svg.Picture(
-            title=texts("graph_title", title=drawn.node.title, agent=", ".join(line.title for line in lines)),
-            note=texts("graph_probe", pings=probe.pings, step=texts.span(probe.step), host=target.host),
+            title=_title(drawn, texts, lines),
+            note=_note(drawn, texts, probes),
             lines=lines,
             begin=drawn.span.begin,
             end=drawn.span.end,
             now=clock(),
-            pings=probe.pings,
+            pings=max(probe.pings for probe in probes),
             texts=texts,
             theme=svg.THEMES[theme],
             zone=parse_zone(zone),
@@ -82,12 +98,30 @@ def picture(
             height=height,
             delay=upload_interval(desk.settings),
             scale=scale,
+            most=desk.settings.presentation.max_rtt,
+            colors=palette.loss_steps(desk.settings, max(probe.pings for probe in probes)),
         )
     )
 
 
+def _title(drawn: Drawn, texts: language.Catalogue, lines: Sequence[svg.Line]) -> str:
+    """A target and who sees it; a page of several targets by its own title, for its lines are named below."""
+    titles = ", ".join(node.title or node.menu or node.name for node in drawn.nodes)
+    if len(drawn.nodes) == 1 and drawn.nodes[0].target is not None:
+        return texts("graph_title", title=titles, agent=", ".join(line.title for line in lines))
+    return titles
+
+
+def _note(drawn: Drawn, texts: language.Catalogue, probes: Sequence[Probe]) -> str:
+    if len(probes) > 1:
+        return texts("graph_probes")
+    hosts = ", ".join(dict.fromkeys(view.target.host for view, _ in drawn.found))
+    return texts("graph_probe", pings=probes[0].pings, step=texts.span(probes[0].step), host=hosts)
+
+
 def file_name(drawn: Drawn, suffix: str) -> str:
-    name = drawn.target.path.strip("/").replace("/", "-")
+    """What the file is called when it is kept."""
+    name = drawn.nodes[0].path.strip("/").replace("/", "-")
     return f"{name}-{ranges.rfc3339(drawn.span.end // ranges.NANO * ranges.NANO).replace(':', '')}.{suffix}"
 
 
@@ -114,17 +148,44 @@ def points_csv(found: Sequence[tuple[View, Series]]) -> str:
     writer = csv.writer(out)
     quantiles = [f"rtt_p{round(100 * share)}" for share in BANDS]
     writer.writerow(
-        ["time", "agent", "address", "step", *counts, "loss", "mean", "deviation", "jitter", *quantiles, "flags"]
+        [
+            "time",
+            "target",
+            "agent",
+            "address",
+            "step",
+            *counts,
+            "loss",
+            "mean",
+            "deviation",
+            "jitter",
+            *quantiles,
+            "flags",
+        ]
     )
     for view, one in found:
         loss = one.loss
         for k, when in enumerate(one.time.tolist()):
             numbers = [loss[k], one.mean[k], one.deviation[k], one.jitter[k], *one.bands[k]]
             writer.writerow([
-                ranges.rfc3339(when), one.agent, view.task.address, f"{one.step:g}", *(int(getattr(one, name)[k]) for name in counts),
+                ranges.rfc3339(when), view.target.path, one.agent, view.task.address, f"{one.step:g}", *(int(getattr(one, name)[k]) for name in counts),
                 *("" if math.isnan(value) else f"{value:.9f}" for value in numbers),
                 " ".join(flag_names(int(one.flags[k]))),
             ])  # fmt: skip
+    return out.getvalue()
+
+
+def charts_csv(bodies: Iterable[ChartBody]) -> str:
+    """Charts as CSV (RFC 4180), one below the other."""
+    fields = EntryBody.__struct_fields__
+    out = io.StringIO()
+    writer = csv.writer(out)
+    writer.writerow(["chart", *fields])
+    for body in bodies:
+        for entry in body.entries:
+            values = (getattr(entry, name) for name in fields)
+            cells = [f"{value:.9f}" if isinstance(value, float) else value for value in values]
+            writer.writerow([body.name, *("" if cell == "nan" else cell for cell in cells)])
     return out.getvalue()
 
 

@@ -6,24 +6,29 @@ current. Nothing is fetched from anywhere else, and the content policy forbids i
 
 import functools
 import hashlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import jinja2
 import msgspec
 from litestar import Request, Response, Router, get
 from litestar.di import NamedDependency, Provide
 from litestar.exceptions import HTTPException
-from litestar.params import FromPath, FromQuery
+from litestar.params import FromPath, FromQuery, QueryParameter
 from litestar.response import Redirect
 
 from smokemesh.analysis import smoke
 from smokemesh.errors import NotFound, SmokemeshError
-from smokemesh.master.web import language, ranges, screen, status
-from smokemesh.master.web.answers import agent_bodies
+from smokemesh.master.web import language, palette, ranges, screen, search, status
+from smokemesh.master.web.answers import agent_bodies, found_bodies
+from smokemesh.master.web.cards import Group, attention, card, cards_below, cards_of, quiet_agents
 from smokemesh.master.web.desk import Desk, provide_desk
+from smokemesh.master.web.hierarchies import hierarchy_of
+from smokemesh.master.web.menu import Links, here_of, menu
+from smokemesh.master.web.old_urls import old_url, parameters
+from smokemesh.master.web.overlay import overlay_of
+from smokemesh.master.web.remark import remark
 from smokemesh.model.rounds import Flag
 from smokemesh.model.target import Node
 from smokemesh.version import __version__
@@ -34,6 +39,10 @@ STATIC: Final = HERE / "static"
 MOST_ATTENTION: Final = 24
 #: With no more targets than this in its groups, an overview shows their graphs instead of the groups.
 MOST_SPREAD: Final = 60
+#: Characters of a search.
+MOST_SEARCH: Final = 200
+#: Places on a page of search results.
+MOST_HITS: Final = 500
 THEMES: Final = ("auto", "light", "dark")
 POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
@@ -63,6 +72,10 @@ class Visitor:
     #: The address of this page, without its language parameter.
     path: str
     query: str
+    #: The hierarchy they walk in, "" for the main tree.
+    hierarchy: str = ""
+    #: What they search for.
+    search: str = ""
 
 
 def visitor(request: Request[Any, Any, Any]) -> Visitor:
@@ -78,6 +91,8 @@ def visitor(request: Request[Any, Any, Any]) -> Visitor:
         theme=theme if theme in THEMES else "auto",
         path=request.url.path,
         query=request.url.query,
+        hierarchy=request.query_params.get("hierarchy", ""),
+        search=request.query_params.get("q", request.query_params.get("filter", ""))[:MOST_SEARCH],
     )
 
 
@@ -105,7 +120,7 @@ def environment() -> jinja2.Environment:
     )
     made.globals.update(static_url=static_url, version=__version__, languages=tuple(language.LANGUAGES))
     made.globals.update(catalogue=language.catalogue, themes=THEMES)
-    made.filters.update(ms=screen.duration, percent=screen.percent, span=_span, bytes=screen.size)
+    made.filters.update(remark=remark, ms=screen.duration, percent=screen.percent, span=_span, bytes=screen.size)
     return made
 
 
@@ -117,16 +132,26 @@ def _span(context: jinja2.runtime.Context, seconds: float | None) -> str:
 
 
 def render(
-    desk: Desk, reader: Visitor, template: str, *, node: Node | None = None, code: int = 200, **values: Any
+    desk: Desk,
+    reader: Visitor,
+    template: str,
+    *,
+    node: Node | None = None,
+    links: Links | None = None,
+    code: int = 200,
+    **values: Any,
 ) -> Response[str]:
     """A page."""
+    way = links or links_of(desk, reader)
+    here = here_of(node, way.hierarchy)
     data = {
         "texts": reader.texts.texts,
         "lang": reader.texts.tag,
-        "palette": palette(values.pop("pings", 20)),
+        "palette": palette_of(desk, values.pop("pings", 20)),
         "flags": {str(flag.value): f"flag_{flag.name.lower()}" for flag in Flag if flag.value and flag.name},
         "ranges": ranges.RANGES,
         "classic": ranges.CLASSIC,
+        "hierarchy": way.hierarchy.name if way.hierarchy else "",
         **values.pop("data", {}),
     }
     html = (
@@ -136,8 +161,12 @@ def render(
             t=reader.texts,
             reader=reader,
             agent_title=desk.agent_title,
-            tree=menu(desk, node),
-            here=node.path if node else "",
+            tree=menu(desk, node, way),
+            here=here,
+            links=way,
+            hierarchies=desk.settings.presentation.hierarchies,
+            owner=desk.settings.presentation.owner,
+            contact=desk.settings.presentation.contact,
             data=_script_safe(data),
             code=code,
             problem=getattr(desk.master, "reload_error", "") or "",
@@ -148,149 +177,73 @@ def render(
     return response
 
 
+def links_of(desk: Desk, reader: Visitor) -> Links:
+    """How pages are linked for a reader: within the hierarchy they walk in, if there is one of that name."""
+    return Links(hierarchy_of(desk.settings, reader.hierarchy) if reader.hierarchy else None)
+
+
 def _script_safe(data: Any) -> str:
     """JSON that cannot end the script element it stands in."""
     return msgspec.json.encode(data).decode().replace("<", "\\u003c").replace("&", "\\u0026")
 
 
-def palette(pings: int) -> dict[str, Any]:
+def palette_of(desk: Desk, pings: int) -> dict[str, Any]:
     """The colours of loss and the layers of the smoke: the front end paints by the same rules as the server."""
     return {
-        "loss": [[step.most, step.color, step.label] for step in smoke.loss_colors(pings)],
+        "loss": [[step.most, step.color, step.label] for step in palette.loss_steps(desk.settings, pings)],
         "layers": [[layer.low, layer.high, layer.grey] for layer in smoke.LAYERS],
+        "most": desk.settings.presentation.max_rtt,
     }
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One line of the menu."""
-
-    path: str
-    menu: str
-    host: str
-    state: status.State
-    parent: bool
-    open: bool
-    current: bool
-    children: tuple["Entry", ...]
-
-
-def menu(desk: Desk, current: Node | None) -> tuple[Entry, ...]:
-    """The menu, open along the path to the current node; the rest is fetched when opened."""
-    try:
-        states = desk.board.now(desk.settings).states
-    except SmokemeshError:  # the page that tells of it has a menu too
-        states = {}
-    here = current.path if current else ""
-    return tuple(_entries(desk.settings.tree, here, states))
-
-
-def _entries(node: Node, here: str, states: dict[str, status.State]) -> Iterator[Entry]:
-    for child in node.children:
-        if child.hidden:
-            continue
-        opened = here == child.path or here.startswith(child.path + "/")
-        yield Entry(
-            path=child.path,
-            menu=child.menu or child.name,
-            host=child.target.host if child.target else "",
-            state=status.tally(child, states).state,
-            parent=bool(child.children),
-            open=opened and bool(child.children),
-            current=here == child.path,
-            children=tuple(_entries(child, here, states)) if opened else (),
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Card:
-    """A target in an overview."""
-
-    node: Node
-    state: status.State
-    sights: list[status.Sight]
-    #: The sight shown in large: the worst, then the slowest.
-    worst: status.Sight | None
-    #: How many agents measure it, and from how many of them nothing came lately.
-    agents: int
-    quiet: int
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """A group in an overview."""
-
-    node: Node
-    tally: status.Tally
-
-
-def card(node: Node, now: status.Snapshot) -> Card:
-    """A target as an overview shows it."""
-    assert node.target is not None
-    sights = now.sights(node.target)
-    every, quiet = {sight.agent for sight in sights}, status.quiet(sights)
-    worst = max(sights, key=lambda sight: sight.rank, default=None)
-    return Card(node, status.verdict(sights), sights, worst, len(every), len(quiet))
-
-
-def cards_below(node: Node, now: status.Snapshot) -> list[Card]:
-    """All targets below a node."""
-    return [card(below, now) for below in status.visible(node) if below.target is not None and below is not node]
-
-
-def attention(node: Node, now: status.Snapshot) -> list[Card]:
-    """The targets below a node that do not answer as they should, worst first."""
-    cards = [card(below, now) for below in status.visible(node) if below.target is not None]
-    order = {"down": 0, "loss": 1, "doubt": 2, "silent": 3}
-    return sorted((one for one in cards if one.state in order), key=lambda one: order[one.state])
-
-
-def _quiet_agents(node: Node, now: status.Snapshot) -> list[str]:
-    """Agents of the targets below a node from which nothing came lately, of any of them."""
-    places = [below.target for below in status.visible(node) if below.target is not None]
-    return sorted(status.quiet([sight for target in places for sight in now.sights(target)]))
-
-
-def trail(desk: Desk, path: FromPath[str]) -> list[Node]:
-    """The nodes from the root to a path."""
+def trail(root: Node, path: str) -> list[Node]:
+    """The nodes from a root to a path."""
     parts = [part for part in path.split("/") if part]
     steps = ["/" + "/".join(parts[: k + 1]) for k in range(len(parts))]
-    found = (desk.settings.tree.find(step) for step in steps)
-    return [desk.settings.tree, *(node for node in found if node is not None)]
+    found = (root.find(step) for step in steps)
+    return [root, *(node for node in found if node is not None)]
 
 
-def overview(desk: Desk, reader: Visitor, node: Node) -> Response[str]:
+def _trail(desk: Desk, node: Node, links: Links) -> list[Node]:
+    """The way to a page in the tree its reader walks in."""
+    here = here_of(node, links.hierarchy)
+    if links.hierarchy and here:
+        return trail(links.hierarchy.root, here)
+    return trail(desk.settings.tree, node.path)
+
+
+def overview(desk: Desk, reader: Visitor, node: Node, links: Links | None = None) -> Response[str]:
     """The overview of a place in the tree."""
+    way = links or links_of(desk, reader)
     now = desk.board.now(desk.settings)
-    states = now.states
     shown = [child for child in node.children if not child.hidden]
-    troubled = attention(node, now)
-    groups = [Group(child, status.tally(child, states)) for child in shown if child.children]
+    troubled = attention(node, now, way)
+    groups = [Group(child, status.tally(child, now.states)) for child in shown if child.children]
     spread = sum(group.tally.total for group in groups) <= MOST_SPREAD
     return render(
         desk,
         reader,
         "overview.html",
         node=node,
+        links=way,
         title=node.title or node.menu or reader.texts("all_targets"),
         place=node,
-        trail=trail(desk, node.path),
-        tally=status.tally(node, states),
+        trail=_trail(desk, node, way),
+        tally=status.tally(node, now.states),
         groups=[] if spread else groups,
-        sections=[(group, cards_below(group.node, now)) for group in groups] if spread else [],
-        cards=[card(child, now) for child in shown if child.target is not None],
-        quiet=[desk.agent_title(name) for name in _quiet_agents(node, now)],
+        sections=[(group, cards_below(group.node, now, way)) for group in groups] if spread else [],
+        cards=cards_of(shown, now, way),
+        quiet=[desk.agent_title(name) for name in quiet_agents(node, now)],
         attention=troubled[:MOST_ATTENTION],
         unattended=max(0, len(troubled) - MOST_ATTENTION),
-        data={"page": "overview", "path": node.path},
+        data={"page": "overview", "path": way.real(node) or "/"},
     )
 
 
 def detail(desk: Desk, reader: Visitor, node: Node) -> Response[str]:
     """One target with its graphs, and the overview of what lies below it."""
     assert node.target is not None
-    target, now = node.target, desk.board.now(desk.settings)
-    states = now.states
+    target, now, way = node.target, desk.board.now(desk.settings), links_of(desk, reader)
     probe = status.probe_of(desk.settings, target)
     shown = [child for child in node.children if not child.hidden]
     agents = [
@@ -301,16 +254,17 @@ def detail(desk: Desk, reader: Visitor, node: Node) -> Response[str]:
         reader,
         "target.html",
         node=node,
+        links=way,
         title=node.title or node.menu or node.name,
         place=node,
         target=target,
         probe=probe,
         pings=probe.pings,
         probe_name=target.probe.partition("#")[0],
-        card=card(node, now),
-        trail=trail(desk, node.path),
-        groups=[Group(child, status.tally(child, states)) for child in shown if child.children],
-        cards=[card(child, now) for child in shown if child.target is not None],
+        card=card(node, now, way),
+        trail=_trail(desk, node, way),
+        groups=[Group(child, status.tally(child, now.states)) for child in shown if child.children],
+        cards=cards_of(shown, now, way),
         ranges=ranges.RANGES,
         classic=ranges.CLASSIC,
         data={
@@ -318,10 +272,54 @@ def detail(desk: Desk, reader: Visitor, node: Node) -> Response[str]:
             "path": target.path,
             "title": node.title or node.menu or node.name,
             "agents": agents,
+            "glances": glances(desk),
             "step": probe.step,
             "pings": probe.pings,
         },
     )
+
+
+def several(desk: Desk, reader: Visitor, node: Node) -> Response[str]:
+    """A page that draws several targets in one graph."""
+    now, way = desk.board.now(desk.settings), links_of(desk, reader)
+    drawn = overlay_of(desk.settings, node)
+    pings = max((status.probe_of(desk.settings, line.target).pings for line in drawn.lines), default=20)
+    shown = [child for child in node.children if not child.hidden]
+    lines = [
+        {"name": line.name, "title": line.title, "color": line.color, "target": line.target.path}
+        for line in drawn.lines
+    ]
+    return render(
+        desk,
+        reader,
+        "several.html",
+        node=node,
+        links=way,
+        title=node.title or node.menu or node.name,
+        place=node,
+        drawn=drawn,
+        pings=pings,
+        card=card(node, now, way),
+        trail=_trail(desk, node, way),
+        groups=[Group(child, status.tally(child, now.states)) for child in shown if child.children],
+        cards=cards_of(shown, now, way),
+        ranges=ranges.RANGES,
+        classic=ranges.CLASSIC,
+        data={
+            "page": "several",
+            "path": node.path,
+            "title": node.title or node.menu or node.name,
+            "agents": lines,
+            "glances": glances(desk),
+            "pings": pings,
+        },
+    )
+
+
+def glances(desk: Desk) -> list[tuple[str, str]]:
+    """The ranges a page of graphs shows at a glance: length and title, "" for the usual one."""
+    written = desk.settings.presentation.ranges
+    return [(ranges.length(seconds), title) for title, seconds in written] or [(one, "") for one in ranges.CLASSIC]
 
 
 @get("/", sync_to_thread=True, include_in_schema=False)
@@ -334,7 +332,38 @@ def get_root(request: Request[Any, Any, Any], desk: NamedDependency[Desk]) -> Re
 def get_place(request: Request[Any, Any, Any], desk: NamedDependency[Desk], path: FromPath[str]) -> Response[str]:
     """A place in the tree."""
     node, reader = desk.node(path), visitor(request)
-    return detail(desk, reader, node) if node.target is not None else overview(desk, reader, node)
+    if node.target is not None:
+        return detail(desk, reader, node)
+    return several(desk, reader, node) if node.overlay else overview(desk, reader, node)
+
+
+@get("/hierarchies/{name:str}", sync_to_thread=True, include_in_schema=False)
+def get_hierarchy(request: Request[Any, Any, Any], desk: NamedDependency[Desk], name: FromPath[str]) -> Response[Any]:
+    """Another tree over the same targets."""
+    return place_in(desk, request, name, "/")
+
+
+@get("/hierarchies/{name:str}/{path:path}", sync_to_thread=True, include_in_schema=False)
+def get_hierarchy_place(
+    request: Request[Any, Any, Any], desk: NamedDependency[Desk], name: FromPath[str], path: FromPath[str]
+) -> Response[Any]:
+    """A place in another tree."""
+    return place_in(desk, request, name, "/" + path.strip("/"))
+
+
+def place_in(desk: Desk, request: Request[Any, Any, Any], name: str, path: str) -> Response[Any]:
+    """A place in another tree; what stands for a place of the main tree has its page there."""
+    hierarchy = hierarchy_of(desk.settings, name)
+    if hierarchy is None:
+        raise NotFound(f"hierarchy {name}: there is none of that name")
+    links = Links(hierarchy)
+    node = hierarchy.root if path == "/" else hierarchy.root.find(path)
+    if node is not None and not links.real(node):
+        return overview(desk, visitor(request), node, links)
+    # SmokePing's addresses name the place in the hierarchy or that in the main tree.
+    place = links.place(links.real(node) if node else desk.node(path).path)
+    query = request.url.query
+    return Redirect(f"{place}{'&' if '?' in place else '?'}{query}" if query else place, status_code=302)
 
 
 @get("/agents", sync_to_thread=True, include_in_schema=False)
@@ -351,6 +380,31 @@ def get_agents(request: Request[Any, Any, Any], desk: NamedDependency[Desk]) -> 
     )
 
 
+@get("/search", sync_to_thread=True, include_in_schema=False)
+def get_search(
+    request: Request[Any, Any, Any],
+    desk: NamedDependency[Desk],
+    q: FromQuery[str] = "",
+    expression: Annotated[str, QueryParameter(name="filter")] = "",
+) -> Response[str]:
+    """Places by name: by words, or by an expression as SmokePing's filter takes them."""
+    reader, index = visitor(request), search.index_of(desk.settings)
+    found = index.expression(expression) if expression else index.words(q)
+    typed = (expression or q)[:MOST_SEARCH]
+    return render(
+        desk,
+        reader,
+        "search.html",
+        title=f"{reader.texts('search_title')}: {typed}" if typed else reader.texts("search_title"),
+        typed=typed,
+        expression=bool(expression),
+        literal=found.literal,
+        hits=found_bodies(desk, found.nodes[:MOST_HITS]),
+        count=len(found.nodes),
+        data={"page": "search"},
+    )
+
+
 @get("/language/{code:str}", sync_to_thread=False, include_in_schema=False)
 def set_language(request: Request[Any, Any, Any], code: FromPath[str], back: FromQuery[str] = "/") -> Redirect:
     """Remember the language, and go back to the page."""
@@ -362,14 +416,10 @@ def set_language(request: Request[Any, Any, Any], code: FromPath[str], back: Fro
     return answer
 
 
-@get("/smokeping.cgi", sync_to_thread=True, include_in_schema=False)
-def get_old_bookmark(desk: NamedDependency[Desk], target: FromQuery[str] = "") -> Redirect:
-    """SmokePing's address of a target, `?target=A.B~agent`: the page that shows it here."""
-    place, _, agent = target.partition("~")
-    node = desk.settings.tree.find("/" + place.replace(".", "/")) if place else None
-    if node is None:
-        return Redirect("/", status_code=302)
-    return Redirect(f"/targets{node.path}" + (f"?agent={agent}" if agent else ""), status_code=301)
+@get("/smokeping.cgi", sync_to_thread=False, include_in_schema=False)
+def get_old_bookmark(request: Request[Any, Any, Any]) -> Redirect:
+    """SmokePing's addresses: the page that shows the same here."""
+    return Redirect(old_url(parameters(request.scope["query_string"].decode("latin-1"))), status_code=302)
 
 
 @get("/static/{path:path}", sync_to_thread=True, include_in_schema=False)
@@ -406,6 +456,7 @@ def explain_page(request: Request[Any, Any, Any], error: Exception) -> Response[
         missing=missing,
         what=request.url.path,
         message="" if missing else str(getattr(error, "detail", error)),
+        name=request.url.path.rstrip("/").rsplit("/", 1)[-1][:MOST_SEARCH],
         near=_near(desk, request.url.path) if missing else [],
         data={"page": "missing"},
     )
@@ -424,7 +475,7 @@ routes = [
     Router(
         path="/",
         route_handlers=[
-            get_root, get_place, get_agents, set_language, get_old_bookmark, get_static, get_favicon,
+            get_root, get_place, get_hierarchy, get_hierarchy_place, get_search, get_agents, set_language, get_old_bookmark, get_static, get_favicon,
         ],
         dependencies={"desk": Provide(provide_desk, sync_to_thread=False)},
         exception_handlers={SmokemeshError: explain_page, HTTPException: explain_page},

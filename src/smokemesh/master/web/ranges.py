@@ -49,6 +49,15 @@ def parse_length(text: str) -> float:
     return float(match[1]) * UNITS[match[2]]
 
 
+def length(seconds: float) -> str:
+    """A length in its greatest whole unit: 10800 -> `3h`."""
+    whole = max(1, round(seconds))
+    unit, size = next(
+        (unit, size) for unit, size in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)) if whole % size == 0
+    )
+    return f"{whole // size}{unit}"
+
+
 def parse_time(text: str, now: int, name: str = "time") -> int:
     """Nanoseconds of a time as written in a URL."""
     relative = _RELATIVE.fullmatch(text)

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smokemesh.master.assignments import upload_interval
+from smokemesh.master.web.overlay import overlay_of
 from smokemesh.model.assignment import task_id
 from smokemesh.model.probe import Probe
 from smokemesh.model.rounds import Flag
@@ -221,5 +222,13 @@ def tally(node: Node, states: Mapping[str, State]) -> Tally:
     result = Tally()
     for below in visible(node):
         if below.target is not None:
-            result.counts[states.get(below.path, "silent")] += 1
+            result.counts[states.get(below.target.path, "silent")] += 1
     return result
+
+
+def state_of(settings: MasterSettings, node: Node, states: Mapping[str, State]) -> State:
+    """The worst state at and below a node; of a page that draws several targets, theirs."""
+    if node.target is None and node.overlay and not node.children:
+        drawn = overlay_of(settings, node)
+        return worst(states.get(line.target.path, "silent") for line in drawn.lines)
+    return tally(node, states).state

@@ -84,6 +84,19 @@ class Picture:
     delay: float = 0.0
     #: As on the page: the usual values, every ping, or every ping on a logarithmic axis.
     scale: Scale = "auto"
+    #: The axis goes no higher, seconds; 0 for as high as is needed.
+    most: float = 0.0
+    #: The colours of loss; () for the usual ones.
+    colors: Sequence[smoke.LossStep] = ()
+
+    @property
+    def steps(self) -> Sequence[smoke.LossStep]:
+        """The colours of loss, from none to total."""
+        return self.colors or smoke.loss_colors(self.pings)
+
+    def clipped(self, limit: float) -> float:
+        """Where the axis ends."""
+        return min(limit, self.most) if self.most > 0 else limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,11 +140,12 @@ def _frame(picture: Picture) -> _Frame:
     """The axis that the picture's scale asks for, by the page's rules."""
     heard = [line.series for line in picture.lines if line.summary.received]
     if picture.scale == "auto" or not heard:
-        return _Frame(picture, 1e-4, max((smoke.upper_limit(one.median) for one in heard), default=0.001))
+        limit = max((smoke.upper_limit(one.median) for one in heard), default=0.001)
+        return _Frame(picture, 1e-4, picture.clipped(limit))
     most = 1.05 * max(float(np.nanmax(one.bands[:, -1])) for one in heard)
     least = max(1e-7, min(float(np.nanmin(one.bands[:, 0])) for one in heard))
     if picture.scale == "max":
-        return _Frame(picture, least, most)
+        return _Frame(picture, least, picture.clipped(most))
     return _Frame(picture, _rounded(least, up=False), _rounded(max(most, 1.5 * least), up=True))
 
 
@@ -396,7 +410,7 @@ def _stairs(frame: _Frame, series: Series, color: str, opacity: float) -> str:
 
 def _medians(frame: _Frame, series: Series, single: bool) -> list[str]:
     """The median of each point as a bar in the colour of its loss."""
-    steps = smoke.loss_colors(frame.picture.pings)
+    steps = frame.picture.steps
     classes = smoke.loss_classes(series.loss, steps)
     left, right = _spans(frame, series)
     half = 1.5 if single else 3.0
@@ -443,7 +457,7 @@ def _strip(frame: _Frame, line: Line, lane: int) -> list[str]:
 
 def _rug(frame: _Frame, series: Series, top: int) -> list[str]:
     picture = frame.picture
-    steps = smoke.loss_colors(picture.pings)
+    steps = picture.steps
     classes = smoke.loss_classes(series.loss, steps)
     left, right = _spans(frame, series)
     parts = []
@@ -491,7 +505,7 @@ def agent_color(line: Line, k: int) -> str:
 
 
 def _legend(picture: Picture, y: int) -> list[str]:
-    steps = smoke.loss_colors(picture.pings)
+    steps = picture.steps
     theme, t = picture.theme, picture.texts
     several = len(picture.lines) > 1
     # Of several agents the lines keep their colours: no loss is not painted.

@@ -132,6 +132,63 @@ WHERE r.task IN {tasks:Array(UInt64)} AND r.agent = {agent:String}
     AND (task, at) IN
     (SELECT pair.1, pair.2 FROM (SELECT arrayJoin(arrayZip({tasks:Array(UInt64)}, {times:Array(Int64)})) AS pair))
 
+-- name: ranking_rounds
+-- Every task of every agent over a short range, round by round. Nothing answered gives no least, greatest or median.
+WITH arrayFilter(x -> NOT isNaN(x), r.rtts) AS answered
+SELECT
+    r.task AS task,
+    r.agent AS agent,
+    count() AS rounds,
+    sum(r.sent) AS sent,
+    sum(r.received) AS received,
+    groupBitOr(r.flags) AS flags,
+    quantileExactInclusiveArray(0.5)(answered) AS median,
+    minArray(answered) AS least,
+    maxArray(answered) AS greatest,
+    stddevPopStableArray(answered) AS deviation
+FROM $table AS r
+WHERE r.time >= fromUnixTimestamp64Nano({begin:Int64}) AND r.time < fromUnixTimestamp64Nano({end:Int64})
+GROUP BY task, agent
+
+-- name: ranking_latest
+-- The same of the newest round of each that has one in the range.
+WITH arrayFilter(x -> NOT isNaN(x), l.rtts) AS answered
+SELECT
+    task,
+    agent,
+    toUInt64(1) AS rounds,
+    sent,
+    received,
+    flags,
+    arrayReduce('quantileExactInclusive(0.5)', answered) AS median,
+    if(empty(answered), nan, arrayMin(answered)) AS least,
+    if(empty(answered), nan, arrayMax(answered)) AS greatest,
+    arrayReduce('stddevPopStable', answered) AS deviation
+FROM $table AS l FINAL
+WHERE l.time >= fromUnixTimestamp64Nano({begin:Int64}) AND l.time < fromUnixTimestamp64Nano({end:Int64})
+
+-- name: ranking_rollup
+-- The same from whole bins of several levels: of level `bins[k]` those from `firsts[k]` up to `lasts[k]`, seconds.
+SELECT
+    r.task AS task,
+    r.agent AS agent,
+    sum(r.rounds) AS rounds,
+    sum(r.sent) AS sent,
+    sum(r.received) AS received,
+    groupBitOr(r.flags) AS flags,
+    quantileDDMerge($accuracy, 0.5)(r.sketch) AS median,
+    min(r.least) AS least,
+    max(r.greatest) AS greatest,
+    sqrt(greatest(sum(r.squares) / received - pow(sum(r.total) / received, 2), 0)) AS deviation
+FROM $table AS r
+WHERE r.bin IN {bins:Array(UInt32)}
+    AND r.time >= toDateTime({first:UInt32}, 'UTC') AND r.time < toDateTime({last:UInt32}, 'UTC')
+    AND arrayExists(
+        (b, f, l) -> r.bin = b AND toUInt32(r.time) >= f AND toUInt32(r.time) < l,
+        {bins:Array(UInt32)}, {firsts:Array(UInt32)}, {lasts:Array(UInt32)}
+    )
+GROUP BY task, agent
+
 -- name: usage_raw
 SELECT
     toUInt32(0) AS bin,
