@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
-from evaluate import side_by_side, slaves, under_smokeping
+from evaluate import history, side_by_side, slaves, under_smokeping
 from evaluate.table import Table
 
 #: Name -> what is run, given a directory and whether it is to be short.
 PARTS: Final[dict[str, Callable[[Path, bool], Table]]] = {
     "side-by-side": lambda directory, quick: side_by_side.evaluate(directory, 30),
     "slaves": lambda directory, quick: slaves.evaluate(directory, 180 if quick else 3600),
+    "history": lambda directory, quick: history.evaluate(directory, 20 if quick else 200),
     "under-smokeping": lambda directory, quick: under_smokeping.evaluate(directory, 12 if quick else 60),
 }
 

@@ -43,6 +43,7 @@ COMMANDS: Final[dict[str, Entry]] = {
     "keys": Entry("smokemesh.cli.keys", "The agents' keys on this master."),
     "agents": Entry("smokemesh.cli.agents", "The agents a master knows, and how they are."),
     "query": Entry("smokemesh.cli.query", "Ask a master for measurements."),
+    "import-rrd": Entry("smokemesh.cli.import_rrd", "Bring in the history of a SmokePing: its RRD files."),
     "doctor": Entry("smokemesh.cli.doctor", "What this host lacks, and the exact fix."),
 }
 

@@ -137,6 +137,14 @@ class RoundBatch:
         counts = np.concatenate([np.diff(b.offsets) for b in batches])
         return cls(**joined, offsets=np.concatenate([[0], np.cumsum(counts)]).astype("<i8"))
 
+    def where(self, keep: NDArray[np.bool_]) -> "RoundBatch":
+        """The rounds where `keep` is true, in the same order."""
+        columns: dict[str, Any] = {name: getattr(self, name)[keep] for name in (*COLUMNS, "address")}
+        counts = np.diff(self.offsets)
+        columns["offsets"] = np.concatenate([[0], np.cumsum(counts[keep])])
+        columns["rtts"] = self.rtts[np.repeat(keep, counts)]
+        return type(self).from_columns(int(np.count_nonzero(keep)), columns)
+
     def matrix(self) -> NDArray[np.float32]:
         """RTTs as f4[n, most pings of any round], NaN where lost or where a round had fewer pings."""
         counts = np.diff(self.offsets)

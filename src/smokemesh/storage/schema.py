@@ -52,7 +52,7 @@ class Schema:
 
     def create_database(self) -> str:
         """What makes the database itself."""
-        return statements("schema")["database"].substitute(database=quoted(self.database), on_cluster=self._on_cluster)
+        return statements("schema")["database"].substitute(database=quoted(self.database), on_cluster=self.on_cluster)
 
     def ttls(self) -> dict[str, str]:
         """Table that holds rows -> the TTL it should have."""
@@ -61,7 +61,7 @@ class Schema:
     def modify_ttl(self, table: str) -> str:
         """What gives a table the TTL it should have."""
         return statements("schema")["modify_ttl"].substitute(
-            table=quoted(table), ttl=self.ttls()[table], on_cluster=self._on_cluster
+            table=quoted(table), ttl=self.ttls()[table], on_cluster=self.on_cluster
         )
 
     def local(self, table: str) -> str:
@@ -80,7 +80,7 @@ class Schema:
             accuracy=ACCURACY,
             ttl=self._ttl(name),
             settings=self._settings(name),
-            on_cluster=self._on_cluster,
+            on_cluster=self.on_cluster,
         )
 
     def _view(self, name: str, table: str) -> str:
@@ -91,7 +91,7 @@ class Schema:
             bins=list(BINS.values()),
             finest=min(BINS.values()),
             accuracy=ACCURACY,
-            on_cluster=self._on_cluster,
+            on_cluster=self.on_cluster,
         )
 
     def _engine(self, kind: str, argument: str) -> str:
@@ -129,11 +129,12 @@ class Schema:
             local_name=self.local(table),
             cluster=self.cluster,
             database=self.database,
-            on_cluster=self._on_cluster,
+            on_cluster=self.on_cluster,
         )
 
     @property
-    def _on_cluster(self) -> str:
+    def on_cluster(self) -> str:
+        """What a statement says that is to hold on every server."""
         return f"ON CLUSTER {quoted(self.cluster)}" if self.cluster else ""
 
 
