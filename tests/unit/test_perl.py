@@ -109,7 +109,7 @@ def test_every_form(text: bytes, meant: perl.Value) -> None:
         (b"$VAR1 = " + b"9" * 50 + b";", "a number has more than 40 characters"),
         (b"$VAR1 = 1 + 1;", "expected `;` and the end"),
         (b"$VAR1 = \"\\x{d800}\";", "a character that does not exist"),
-        (b"$VAR1 = " + b"[" * 100_000, "nested more than 64 deep"),
+        (b"$VAR1 = " + b"[" * 100_000, "nested more than 128 deep"),
     ],
 )  # fmt: skip
 def test_anything_else_is_refused_in_one_line(text: bytes, why: str) -> None:

@@ -14,7 +14,7 @@ Value: TypeAlias = "dict[str, Value] | list[Value] | str | int | float | None"
 
 #: Bounds of what is read: bytes, levels of nesting, and values, each counted again wherever it is referred to.
 MOST_BYTES: Final = 64 * 2**20
-MOST_DEPTH: Final = 64
+MOST_DEPTH: Final = 128
 MOST_VALUES: Final = 4_000_000
 
 #: Data::Dumper puts quotes around whole numbers with more characters than this.
