@@ -14,6 +14,7 @@ from smokemesh.model.assignment import probe_name
 from smokemesh.model.probe import Probe
 from smokemesh.model.target import Node, Target
 from smokemesh.smokeping import perl
+from smokemesh.smokeping.catalogue import PROBES
 from smokemesh.smokeping.slave_probes import SlaveProbe, Unfit, slave_probe, with_defaults
 
 #: A host that tells its own address, and the hash of the secret it does so with.
@@ -148,7 +149,7 @@ class _Builder:
         """The name of an instance with these variables; two different ones never share a name."""
         variables = with_defaults(made.module, made.variables)
         name, number = made.instance, 1
-        taken = set(self._originals)
+        taken = {*self._originals, *PROBES}
         while name in taken or self._instances.setdefault(name, (made.module, variables)) != (made.module, variables):
             number += 1
             name = f"{made.instance}-{number}"
