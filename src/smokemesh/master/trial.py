@@ -1,0 +1,145 @@
+"""A trial of an alert: what it would have said of rounds that were measured, or were made up. Nobody is told.
+
+Made-up histories are words, the oldest first: `0% 20% U` of loss, `10 12.5 U` of RTT in milliseconds, `S` where
+measuring began.
+"""
+
+import math
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from smokemesh.analysis import stats
+from smokemesh.analysis.alerts.patterns import START
+from smokemesh.analysis.alerts.rules import History, Observation, PatternRule, Rule, make_rule
+from smokemesh.errors import UsageError
+from smokemesh.model.alert import Alert
+from smokemesh.model.rounds import RoundBatch
+
+NANO: Final = 10**9
+#: Words of a made-up history.
+MOST_WORDS: Final = 2000
+_LOSS = re.compile(r"(\d{1,3}(?:\.\d+)?)%?", re.ASCII)
+_RTT = re.compile(r"(\d{1,9}(?:\.\d+)?)(?:ms)?", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One round and what the alert made of it."""
+
+    #: Nanoseconds UTC, 0 of a made-up round.
+    time: int
+    loss: float
+    rtt: float
+    #: It is on after this round.
+    on: bool
+    #: raised, cleared or "".
+    change: str
+    #: For patterns: how many rounds back each comparison found its value.
+    back: tuple[int, ...] = ()
+
+
+def make(alert: Alert, *, compat: bool) -> Rule:
+    """The rule of an alert. Raises UsageError."""
+    try:
+        return make_rule(alert, compat=compat)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+
+
+def run(
+    alert: Alert, rule: Rule, rounds: Iterable[Observation], *, compat: bool, from_start: bool = True
+) -> Iterator[Step]:
+    """The alert, round by round."""
+    history = History() if from_start else History([], [])
+    memory: dict[str, float] = {}
+    raised = False
+    for one in rounds:
+        history.push(one, rule.length)
+        on = rule.judge(memory, history, one, raised)
+        change = "" if on == raised else "raised" if on else "cleared"
+        yield Step(one.time, one.loss, one.rtt, on, change, _back(rule, history, compat) if on else ())
+        raised = on
+
+
+def _back(rule: Rule, history: History, compat: bool) -> tuple[int, ...]:
+    if not isinstance(rule, PatternRule):
+        return ()
+    values = history.loss if rule.pattern.type == "loss" else history.rtt
+    return tuple(len(values) - 1 - place for place in rule.pattern.places(values, compat=compat) or ())
+
+
+def observed(batch: RoundBatch, *, compat: bool) -> list[Observation]:
+    """Measured rounds as rules see them."""
+    rtts = batch.matrix()
+    columns = (
+        stats.loss(batch.sent, batch.received),
+        stats.median(rtts),
+        _most(rtts),
+        stats.deviation(rtts),
+        stats.jitter(rtts),
+    )
+    found = zip(batch.time.tolist(), batch.step.tolist(), *(column.tolist() for column in columns), strict=True)
+    upper = _upper_median(rtts).tolist() if compat else columns[1].tolist()
+    return [
+        Observation(
+            time=time, step=step, loss=loss, median=median, max=most, deviation=deviation, jitter=jitter, rtt=rtt
+        )
+        for (time, step, loss, median, most, deviation, jitter), rtt in zip(found, upper, strict=True)
+    ]
+
+
+def _most(rtts: np.ndarray) -> np.ndarray:
+    return stats.quantiles(rtts, (1.0,))[:, 0]
+
+
+def _upper_median(rtts: np.ndarray) -> np.ndarray:
+    """SmokePing's median: of an even number of answers the upper of the two in the middle."""
+    count = stats.answered(rtts)
+    if rtts.shape[1] == 0:
+        return np.full(len(rtts), np.nan)
+    ordered = np.sort(rtts.astype(np.float64), axis=1)  # NaN come last
+    return np.where(count > 0, ordered[np.arange(len(rtts)), np.minimum(count // 2, rtts.shape[1] - 1)], np.nan)
+
+
+def made_up(text: str, type: str) -> tuple[list[Observation], bool]:
+    """A typed history, and whether it begins where measuring began. Raises UsageError."""
+    words = text.replace(",", " ").split()
+    from_start = bool(words) and words[0] == START
+    rest = words[from_start:]
+    if len(rest) > MOST_WORDS:
+        raise UsageError(f"history: {len(rest)} rounds, at most {MOST_WORDS}")
+    if not rest:
+        raise UsageError("history: is empty; write rounds like 0% 0% 20% U, or choose a target and a range")
+    values = [_value(word, type) for word in rest]
+    return [_round(k, value, type) for k, value in enumerate(values)], from_start
+
+
+def _value(word: str, type: str) -> float:
+    if word == "U":
+        return math.nan
+    found = (_RTT if type == "rtt" else _LOSS).fullmatch(word)
+    if found is None or (type != "rtt" and float(found[1]) > 100):
+        like = "milliseconds like 12.5" if type == "rtt" else "percent like 20%"
+        raise UsageError(
+            f"history: {word!r} is no round; write {like}, U for unknown, S first for the start of measuring"
+        )
+    return float(found[1]) / (1000 if type == "rtt" else 100)
+
+
+def _round(number: int, value: float, type: str) -> Observation:
+    """Rounds a minute apart, for rules that count time."""
+    time = number * 60 * NANO
+    if type == "rtt":
+        return Observation(
+            time=time, step=60.0, loss=1.0 if math.isnan(value) else 0.0, median=value, max=value, rtt=value
+        )
+    return Observation(time=time, step=60.0, loss=value)
+
+
+def judged(steps: Sequence[Step]) -> dict[str, Any]:
+    """How often it would have spoken."""
+    return {what: sum(step.change == what for step in steps) for what in ("raised", "cleared")}
