@@ -1,23 +1,21 @@
 """`smokemesh config`: is this file right, what does it come to, and how would it be written plainly?
 
-Any of our files is taken; which one it is is told from what stands in it.
+Any of our files is taken, and SmokePing's; which one it is is told from what stands in it.
 """
 
 import os
+import re
 from collections import defaultdict
 from typing import Any
 
 import click
 
+from smokemesh.cli.loading import Loaded, load
 from smokemesh.cli.output import print_json
 from smokemesh.errors import ConfigError
-from smokemesh.settings.agent import load_agent
-from smokemesh.settings.disk import list_yaml, read_text
-from smokemesh.settings.filetype import NAMES, file_type, refuse_smokeping
-from smokemesh.settings.master import load_master, read_file
+from smokemesh.settings.filetype import NAMES
 from smokemesh.settings.secrets import secret_problem
 from smokemesh.settings.shape import AgentSettings, MasterSettings
-from smokemesh.settings.yaml import parse
 
 Settings = MasterSettings | AgentSettings
 
@@ -26,7 +24,7 @@ _as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 @click.group(name="config")
 def command() -> None:
-    """Check, show or convert a configuration file: smokemesh.yaml or agent.yaml."""
+    """Check, show or convert a configuration file: smokemesh.yaml, agent.yaml or SmokePing's."""
 
 
 @command.command()
@@ -64,7 +62,8 @@ def show(file: str, as_json: bool) -> None:
 def convert(file: str, as_json: bool) -> None:
     """Print a file plainly.
 
-    A smokemesh.yaml and its conf.d become one file, with what differs from the defaults, that means the same.
+    SmokePing's file becomes a smokemesh.yaml that means the same; a smokemesh.yaml and its conf.d become one file with
+    what differs from the defaults.
     """
     _print_values(file, whole=False, as_json=as_json)
 
@@ -81,27 +80,30 @@ def schema(kind: str) -> None:
     print_json(json_schema(kind))
 
 
-def load(file: str) -> Settings:
-    """The settings in a file of any of our kinds. Raises ConfigError."""
-    text = read_file(file, read_text)
-    refuse_smokeping(text, file)
-    kind = file_type(parse(text, file))
-    return load_agent(file, read_text) if kind == "agent" else load_master(file, read_text, list_yaml)
-
-
 def _check(file: str) -> dict[str, Any]:
     try:
-        settings = load(file)
+        loaded = load(file)
     except ConfigError as error:
-        return {"file": file, "error": str(error), "line": error.line, "warnings": []}
-    kind = "agent" if isinstance(settings, AgentSettings) else "master"
-    warnings = [*(() if isinstance(settings, AgentSettings) else settings.warnings), *_secret_warnings(settings)]
-    return {"file": file, "error": "", "kind": kind, "warnings": warnings, "summary": _summary(settings)}
+        return {"file": file, "error": str(error), "line": error.line, "warnings": [], "not_needed": []}
+    settings = loaded.settings
+    warnings, not_needed = _secret_warnings(settings), []
+    if isinstance(settings, MasterSettings):
+        warnings, not_needed = [*settings.warnings, *warnings], list(settings.not_needed)
+    return {
+        "file": file,
+        "error": "",
+        "kind": loaded.kind,
+        "warnings": warnings,
+        "not_needed": not_needed,
+        "summary": _summary(settings),
+    }
 
 
 def _print_result(result: dict[str, Any]) -> None:
     for warning in result["warnings"]:
         click.echo(f"warning: {warning}", err=True)
+    for variable in result["not_needed"]:
+        click.echo(f"not needed: {variable}")
     if result["error"]:
         click.echo(f"smokemesh: {result['error']}", err=True)
     else:
@@ -128,6 +130,13 @@ def _secret_warnings(settings: Settings) -> list[str]:
         paths = [settings.shared_secret]
     else:
         paths = [agent.secret_file for agent in settings.agents.values() if agent.secret_file]
+    if isinstance(settings, MasterSettings) and (shared := settings.smokeping.secrets_file):
+        # SmokePing's is read by its web server too, so its mode is judged where it is read.
+        return [*_problems(paths), *([] if os.path.exists(shared) else [f"secret file {shared}: is not there"])]
+    return _problems(paths)
+
+
+def _problems(paths: list[str]) -> list[str]:
     return [problem for path in paths if (problem := _secret_problem(path))]
 
 
@@ -140,16 +149,35 @@ def _secret_problem(path: str) -> str | None:
 
 
 def _print_values(file: str, whole: bool, as_json: bool) -> None:
-    from smokemesh.settings.show import agent_values, master_values
-
-    settings = load(os.path.abspath(file))
-    agent = isinstance(settings, AgentSettings)
-    values = agent_values(settings, whole) if isinstance(settings, AgentSettings) else master_values(settings, whole)
+    loaded = load(os.path.abspath(file))
+    values = _values(loaded, whole)
     if as_json:
-        print_json({"kind": "agent" if agent else "master", "settings": values})
+        kind = "agent" if loaded.kind == "agent" else "master"
+        print_json({"kind": kind, "settings": values})
         return
     import yaml
 
-    click.echo(
-        yaml.safe_dump(values, allow_unicode=True, sort_keys=False, default_flow_style=None, width=120), nl=False
-    )
+    dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+    text = yaml.dump(values, Dumper=dumper, allow_unicode=True, sort_keys=False, default_flow_style=None, width=120)
+    click.echo(text, nl=False)
+
+
+def _values(loaded: Loaded, whole: bool) -> dict[str, Any]:
+    from smokemesh.settings.show import agent_values, master_values
+
+    if loaded.translated is not None and not whole:
+        return {key: value if key == "smokeping" else _plainly(value) for key, value in loaded.translated.items()}
+    if isinstance(loaded.settings, AgentSettings):
+        return agent_values(loaded.settings, whole)
+    return master_values(loaded.settings, whole)
+
+
+def _plainly(value: Any) -> Any:
+    """Numbers and yes or no without quotes; our reader takes them as they are written."""
+    if isinstance(value, dict):
+        return {key: inner if key == "smokeping" else _plainly(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_plainly(item) for item in value]
+    if value in ("true", "false"):
+        return value == "true"
+    return int(value) if re.fullmatch(r"0|[1-9][0-9]{0,15}", value) else value

@@ -21,7 +21,10 @@ from smokemesh.settings.shape import MasterSettings
 def command(
     config: str, data: str | None, listen: str | None, logfile: str | None, log_level: str, listen_fd: int | None
 ) -> None:
-    """Collect rounds from agents, keep them, show them."""
+    """Collect rounds from agents, keep them, show them.
+
+    The configuration is a smokemesh.yaml, or SmokePing's own file as it is.
+    """
     place = parse_place(listen) if listen else None
 
     def load() -> MasterSettings:
@@ -37,10 +40,9 @@ def command(
 
 def load_settings(config: str, place: tuple[str, int] | None = None) -> MasterSettings:
     """The settings in a file, with `place` instead of what it says to listen on."""
-    from smokemesh.settings.disk import list_yaml, read_text
-    from smokemesh.settings.master import load_master
+    from smokemesh.cli.loading import load_for_master
 
-    settings = load_master(config, read_text, list_yaml)
+    settings = load_for_master(config)
     return replace(settings, listen_host=place[0], listen_port=place[1]) if place else settings
 
 

@@ -35,7 +35,7 @@ FIRST_CONFIG: Final = "this-host.yaml"
 def command(config: str | None, data: str | None, listen: str | None) -> int:
     """Master and a local agent in one go.
 
-    Without a configuration it measures the addresses of this host itself and touches nothing beyond it.
+    The configuration is a smokemesh.yaml, or SmokePing's own file as it is. Without one it measures the addresses of this host itself and touches nothing beyond it.
     """
     folder = make_folder(Path(data or default_data_dir()).absolute())
     file = Path(config).absolute() if config else write_first_config(folder)

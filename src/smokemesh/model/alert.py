@@ -65,6 +65,8 @@ class Mail:
     servers: tuple[str, ...] = ()
     user: str = ""
     password_file: str = ""
+    #: As SmokePing's files hold it; a file is better.
+    password: str = ""
     #: none, starttls or tls.
     security: str = "none"
     sendmail: str = "/usr/lib/sendmail"

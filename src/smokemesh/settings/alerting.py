@@ -26,6 +26,7 @@ def read_alerting(read: Read) -> Alerting:
         template=beside_file(read, "template"),
         mail=_mail(read.section("mail"), values.get("from", "")),
         receivers=receivers,
+        snpp=values.get("snpp", ""),
         url=values.get("url", "").rstrip("/"),
     )
 
@@ -44,7 +45,7 @@ def beside_file(read: Read, key: str) -> str:
 
 def _mail(read: Read, sender: str) -> Mail:
     values = {key: value for key, value in read.values.items() if key != "password_file"}
-    if "user" in values and "password_file" not in read.values:
+    if "user" in values and not {"password", "password_file"} & set(read.values):
         raise read.error("user", "needs a password; write password_file: secrets/mail")
     return Mail(**values, sender=sender, password_file=beside_file(read, "password_file"))
 

@@ -158,6 +158,12 @@ ALERTING: Final = make_section(
         example="https://smoke.example.net",
         help="Base URL of the pages, for links in notices.",
     ),
+    Setting(
+        key="snpp",
+        kind=kinds.server(),
+        example="pager.example.net",
+        help="SNPP gateway for receivers like `snpp:12345`.",
+    ),
     Setting(key="mail", section="mail", help="How mail leaves."),
     Setting(key="receivers", section="receiver", named=True, help="Where else notices go, by name."),
     sender="from",
@@ -182,6 +188,12 @@ MAIL: Final = make_section(
         help="File with the password; relative to the directory of this file.",
     ),
     Setting(
+        key="password",
+        kind=kinds.text(500),
+        example="correct-horse",
+        help="The password itself, as SmokePing's files hold it; `password_file` is better.",
+    ),
+    Setting(
         key="security",
         kind=kinds.choice("none", "starttls", "tls"),
         default="none",
@@ -195,7 +207,6 @@ MAIL: Final = make_section(
         example="/usr/sbin/sendmail",
         help="Program that takes mail when no server is named.",
     ),
-    password="password_file",
     server="servers",
     host="servers",
 )

@@ -14,12 +14,13 @@ NAMES: Final = {
     "topology": "a topology",
     "smokeping": "a SmokePing configuration",
 }
-_SMOKEPING = re.compile(r"^\*\*\*\s*[A-Za-z]", re.MULTILINE)
+#: A section, or what stands before one in a file that is put together from others. Neither can begin a line of YAML.
+_SMOKEPING = re.compile(r"^(?:\*\*\*\s*[A-Za-z]|@(?:include|define)\s)", re.MULTILINE)
 _TOPOLOGY = frozenset({"topology", "dcs", "datacenters", "podsets", "pods"})
 
 
 def is_smokeping(text: str) -> bool:
-    """SmokePing's sections look like `*** Targets ***`; ours never do."""
+    """SmokePing's sections look like `*** Targets ***`, other files are read by `@include`; ours never have either."""
     return _SMOKEPING.search(text) is not None
 
 
@@ -46,11 +47,11 @@ def insist(root: Node, file: str, wanted: str) -> None:
 
 
 def refuse_smokeping(text: str, file: str) -> None:
-    """Raises ConfigError for a file of SmokePing's, which this version does not read."""
+    """Raises ConfigError for a file of SmokePing's where one of ours belongs."""
     if found := _SMOKEPING.search(text):
         line = text.count("\n", 0, found.start()) + 1
         raise ConfigError(
-            "this is SmokePing's configuration, which this version does not read; write a smokemesh.yaml",
+            "this is SmokePing's configuration, which is a whole one; give it itself to --config",
             file=file,
             line=line,
         )

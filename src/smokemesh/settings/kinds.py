@@ -331,6 +331,8 @@ def recipient() -> Kind:
         if written.startswith("|"):
             if not written[1:].strip():
                 raise ValueError("names no program; write one like |/usr/local/bin/page-me")
+        elif re.match(r"(snpp|xmpp):\S", written):
+            pass
         elif not _MAIL.fullmatch(written) and not NAME.fullmatch(written):
             raise ValueError(
                 "is nobody; write an address like noc@example.net, |/path/of/program or the name of a receiver"

@@ -28,6 +28,8 @@ from smokemesh.settings.shape import (
 )
 
 _DURATIONS = frozenset({"step", "offset", "interval", "timeout"})
+#: Variables of SmokePing's that hold a password.
+_SECRETS = frozenset({"mailpass", "password", "secret", "hmac", "iospass", "junospass", "eospass"})
 _PASSWORD = re.compile(r"(?<=:)[^:/@]*(?=@)")
 
 
@@ -124,12 +126,17 @@ def _node(node: Node, settings: MasterSettings, whole: bool) -> dict[str, Any]:
     if node.hidden:
         plain["hidden"] = True
     own = _target(node.target, settings, whole) if node.target else {}
-    more = {"overlay": list(node.overlay), "places": dict(node.places), "smokeping": dict(node.smokeping)}
+    more = {"overlay": list(node.overlay), "places": dict(node.places), "smokeping": _kept(node, whole)}
     below = {child.name: _node(child, settings, whole) for child in node.children}
     bare = not below and not node.target and not node.overlay and node.path != "/"
     if bare or any(name in SECTIONS["target"].settings for name in below):
         below = {"children": below}
     return own | plain | _filled(more) | below
+
+
+def _kept(node: Node, whole: bool) -> dict[str, str]:
+    kept: dict[str, str] = _without_passwords(node.smokeping) if whole else dict(node.smokeping)
+    return kept
 
 
 def _target(target: Target, settings: MasterSettings, whole: bool) -> dict[str, Any]:
@@ -214,6 +221,7 @@ def _alerting(alerting: Alerting, whole: bool) -> dict[str, Any]:
         "edge": alerting.edge,
         "template": alerting.template,
         "url": alerting.url,
+        "snpp": alerting.snpp,
         "mail": _mail(alerting.mail, whole),
         "receivers": {name: _receiver(receiver) for name, receiver in alerting.receivers.items()},
     }
@@ -226,6 +234,8 @@ def _mail(mail: Mail, whole: bool) -> dict[str, Any]:
     plain = {f.name: getattr(mail, f.name) for f in fields(mail) if f.name != "sender"} | {
         "servers": list(mail.servers)
     }
+    if whole and mail.password:
+        plain["password"] = "***"
     return _filled(plain if whole else {key: v for key, v in plain.items() if v != getattr(Mail(), key)})
 
 
@@ -260,10 +270,18 @@ def _smokeping(shown: SmokepingSettings, whole: bool) -> dict[str, Any]:
         {
             "path": shown.path if whole or shown.path != usual.path else "",
             "secrets_file": shown.secrets_file,
-            "originals": shown.originals,
+            "originals": _without_passwords(shown.originals) if whole else shown.originals,
             "overrides": shown.overrides,
         }
     )
+
+
+def _without_passwords(values: Any) -> Any:
+    """A tree of text with passwords masked."""
+    if isinstance(values, dict):
+        secret = [key for key in values if key in _SECRETS and isinstance(values[key], str)]
+        return {key: "***" if key in secret else _without_passwords(value) for key, value in values.items()}
+    return values
 
 
 def _limits(limits: Limits, default: Limits, whole: bool) -> dict[str, Any]:

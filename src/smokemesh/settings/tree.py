@@ -228,7 +228,7 @@ def _usual(kind: str, key: str) -> Any:
 
 def check_receiver(read: Read, key: str, receiver: str, known: frozenset[str]) -> None:
     """Raises ConfigError when a name stands for no receiver."""
-    if "@" not in receiver and not receiver.startswith("|") and receiver not in known:
+    if "@" not in receiver and not receiver.startswith(("|", "snpp:", "xmpp:")) and receiver not in known:
         raise read.error(key, _missing(receiver, "receiver", known) + ", or write an address like noc@example.net")
 
 

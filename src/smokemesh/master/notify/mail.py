@@ -85,7 +85,7 @@ def _by_server(server: str, mail: Mail, message: EmailMessage, to: list[str], ca
     try:
         with _connect(server, mail, ca_file) as smtp:
             if mail.user:
-                smtp.login(mail.user, read_private(mail.password_file))
+                smtp.login(mail.user, mail.password or read_private(mail.password_file))
             refused = smtp.send_message(message, to_addrs=to)
     except smtplib.SMTPRecipientsRefused as error:
         raise _refusal(server, error.recipients, to) from error
