@@ -17,8 +17,10 @@ export interface Palette {
   readonly most: number;
 }
 
+export type AlertPage = "incidents" | "incident" | "silences" | "alerts";
+
 export interface PageData {
-  readonly page: "overview" | "target" | "several" | "charts" | "agents" | "search" | "missing";
+  readonly page: "overview" | "target" | "several" | "charts" | "agents" | "search" | "missing" | AlertPage;
   readonly texts: Readonly<Record<string, string>>;
   readonly lang: string;
   readonly palette: Palette;
@@ -35,6 +37,8 @@ export interface PageData {
   readonly hierarchy?: string;
   /** The range charts rank over, as their graphs show it. */
   readonly range?: { readonly from: string; readonly to: string };
+  /** The time of an incident, and who saw it. */
+  readonly chart?: { readonly agents: readonly string[]; readonly from: string; readonly to: string };
   readonly step?: number;
   readonly pings?: number;
 }

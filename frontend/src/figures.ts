@@ -35,7 +35,8 @@ export function legend(agents: number): HTMLElement {
   line.className = "legend";
   const tints = colors();
   const several = agents > 1;
-  line.append(t(several ? "loss_strips" : "loss_color", { pings: data.pings ?? 20 }));
+  const lead = !several ? "loss_color" : data.page === "several" ? "loss_lines" : "loss_strips";
+  line.append(t(lead, { pings: data.pings ?? 20 }));
   data.palette.loss.forEach(([, , label], place) => {
     // Of several agents the lines keep their colours: no loss is not painted.
     if (several && place === 0) return;
@@ -153,7 +154,7 @@ export function listing(shown: readonly Series[], places: readonly number[]): HT
   const table = document.createElement("table");
   table.className = "figures listing";
   table.setAttribute("aria-label", t("figures"));
-  const names = [t("median"), t("most"), t("least"), t("now"), t("loss"), t("now"), t("deviation")];
+  const names = [t("median"), t("most"), t("least"), t("now"), t("loss"), t("now"), t("deviation_short")];
   table.createTHead().insertRow().append(header(""), ...names.map((name) => header(name)), header(""));
   const body = table.createTBody();
   shown.forEach((series, k) => body.append(listed(series, places[k] ?? k)));

@@ -1,6 +1,7 @@
 /** Where every page begins. */
 
 import "uplot/dist/uPlot.min.css";
+import { startAlerts } from "./alerts";
 import { startCharts } from "./charts";
 import { data, t } from "./data";
 import { zone } from "./format";
@@ -33,3 +34,4 @@ if (data.page === "target" || data.page === "several") new TargetPage().start();
 if (data.page === "overview") startOverview(data.path ?? "/");
 if (data.page === "charts") startCharts();
 if (data.page === "agents") startAgents();
+startAlerts();

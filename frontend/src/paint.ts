@@ -25,10 +25,22 @@ export interface Colors {
 const AGENTS = ["#1f77b4", "#e377c2", "#2ca02c", "#ff7f0e", "#9467bd", "#17becf", "#bcbd22", "#8c564b"] as const;
 const AGENTS_DARK = ["#5fb0ec", "#f29fd6", "#5fd068", "#ffab5c", "#b79be6", "#4fd8e6", "#d8d94f", "#c99a8d"] as const;
 
+/** How light a line on a dark page is at least, of 1. */
+const LEAST_LIGHT = 0.45;
+
 export function agentColor(color: string, place: number): string {
-  if (/^[0-9a-fA-F]{6}$/.test(color)) return `#${color}`;
+  if (/^[0-9a-fA-F]{6}$/.test(color)) return isDark() ? lifted(color) : `#${color}`;
   const list = isDark() ? AGENTS_DARK : AGENTS;
   return list[place % list.length] ?? list[0];
+}
+
+/** A configured colour on a dark page: what is too dark to be seen there is mixed with white. */
+function lifted(color: string): string {
+  const parts = [0, 2, 4].map((at) => parseInt(color.slice(at, at + 2), 16));
+  const [red = 0, green = 0, blue = 0] = parts;
+  const light = (0.299 * red + 0.587 * green + 0.114 * blue) / 255;
+  const share = Math.max(0, (LEAST_LIGHT - light) / (1 - light));
+  return `rgb(${parts.map((part) => Math.round(part + (255 - part) * share)).join(",")})`;
 }
 
 /** Light on paper is dark on a dark page: the innermost smoke stands out most in both. */

@@ -14,7 +14,7 @@ from smokemesh.model.assignment import task_id
 from smokemesh.model.probe import Probe
 from smokemesh.model.rounds import Flag, RoundBatch
 from smokemesh.model.target import Node, Target
-from smokemesh.settings.shape import MasterSettings
+from smokemesh.settings.shape import MasterSettings, Presentation
 from smokemesh.storage.store import RoundStore
 
 NANO = 10**9
@@ -48,8 +48,11 @@ def _target(path: str, host: str, agents: tuple[str, ...] = ("boomer",), probe: 
     return Target(path=path, host=host, probe=probe, agents=agents)
 
 
-def _leaf(path: str, title: str, host: str, agents: tuple[str, ...] = ("boomer",), probe: str = "ping") -> Node:
-    return Node(path=path, menu=path.rsplit("/", 1)[1], title=title, target=_target(path, host, agents, probe))
+def _leaf(
+    path: str, title: str, host: str, agents: tuple[str, ...] = ("boomer",), probe: str = "ping", **places: str
+) -> Node:
+    menu = path.rsplit("/", 1)[1]
+    return Node(path=path, menu=menu, title=title, target=_target(path, host, agents, probe), places=places)
 
 
 TREE = Node(
@@ -79,15 +82,25 @@ TREE = Node(
                     menu="Europe",
                     title="Europe",
                     children=(
-                        _leaf("/transit/europe/zurich", "Zürich", "zurich.example.net", AGENTS),
-                        _leaf("/transit/europe/london", "London", "london.example.net"),
+                        _leaf("/transit/europe/zurich", "Zürich", "zurich.example.net", AGENTS, owner="/networks/abroad"),
+                        _leaf("/transit/europe/london", "London", "london.example.net", owner="/networks/abroad"),
                     ),
                 ),
                 _leaf("/transit/tokyo", "Tokyo", "tokyo.example.net", AGENTS),
             ),
         ),
-        _leaf("/office", "Office uplink", "198.51.100.7", AGENTS),
+        _leaf("/office", "Office uplink", "198.51.100.7", AGENTS, owner="/people"),
         _leaf("/empty", "Never measured", "198.51.100.99"),
+        Node(
+            path="/compare",
+            menu="compare",
+            title="Zürich and the rest",
+            remark='Drawn <b>together</b>; see <a href="https://example.net/plan">the plan</a>.<script>alert(1)</script>',
+            overlay=(
+                "/transit/europe/zurich~slater", "/transit/europe/zurich~boomer", "/transit/tokyo~boomer",
+                "/transit/gone", "/office",
+            ),
+        ),
         Node(
             path="/dual",
             menu="dual",
@@ -127,6 +140,9 @@ def settings() -> MasterSettings:
             "slater": Agent(name="slater", display_name="Zürich", location="zurich", color="d6568f"),
         },
         tree=TREE,
+        presentation=Presentation(
+            owner="Peter Random", contact="peter@example.net", hierarchies={"owner": "By owner", "bare": "Nothing yet"}
+        ),
     )
 
 

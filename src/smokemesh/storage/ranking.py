@@ -64,16 +64,14 @@ def pieces(begin: int, end: int, now: int, kept: Mapping[str, float]) -> list[tu
 
 def _pieces(first: int, last: int, now: int, levels: list[tuple[int, float]]) -> list[tuple[int, int, int]]:
     (step, _), *finer = levels
-    # The oldest moment anything finer knows of; what is before it only this level can tell.
-    known = now - max((age for _, age in finer), default=0.0)
     if not finer:
         return [(step, first - first % step, last + -last % step)]
+    # The oldest moment anything finer knows of; what is before it only this level can tell, by whole bins.
+    known = now - max(age for _, age in finer)
     inner_first = first - first % step if first < known else first + -first % step
-    inner_last = last - last % step
+    inner_last = last + -last % step if last - last % step < known else last - last % step
     if inner_first >= inner_last:
-        return (
-            _pieces(first, last, now, finer) if first >= known else [(step, first - first % step, last + -last % step)]
-        )
+        return _pieces(first, last, now, finer)
     before = _pieces(first, inner_first, now, finer) if first < inner_first else []
     after = _pieces(inner_last, last, now, finer) if inner_last < last else []
     return [*before, (step, inner_first, inner_last), *after]

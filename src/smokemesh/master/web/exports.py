@@ -82,6 +82,7 @@ def picture(
         )
         for view, one in drawn.found
     ]
+    one_target = len({view.target.path for view, _ in drawn.found}) == 1
     return svg.draw(
         svg.Picture(
             title=_title(drawn, texts, lines),
@@ -99,6 +100,7 @@ def picture(
             delay=upload_interval(desk.settings),
             scale=scale,
             most=desk.settings.presentation.max_rtt,
+            strips="loss_strips" if one_target else "loss_lines",
             colors=palette.loss_steps(desk.settings, max(probe.pings for probe in probes)),
         )
     )

@@ -25,6 +25,8 @@ FONT: Final = "DejaVu Sans, Noto Sans, Noto Sans CJK SC, WenQuanYi Micro Hei, Pi
 LEFT, RIGHT, TOP, LINE = 68, 18, 46, 17
 #: Colours of agents that have none of their own, as on the page.
 AGENTS: Final = ("1f77b4", "e377c2", "2ca02c", "ff7f0e", "9467bd", "17becf", "bcbd22", "8c564b")
+#: How light a line on a dark picture is at least, of 1.
+LEAST_LIGHT: Final = 0.45
 #: Of each agent when several share a graph: all pings, then their middle 80 %; (quantile, quantile, opacity).
 RIBBONS: Final = ((0, len(BANDS) - 1, 0.13), (2, 18, 0.18))
 #: Pixels from one agent's strip of loss to the next, below the plot, and their height.
@@ -88,6 +90,9 @@ class Picture:
     most: float = 0.0
     #: The colours of loss; () for the usual ones.
     colors: Sequence[smoke.LossStep] = ()
+
+    #: What the strips of loss below the plot are said to be.
+    strips: str = "loss_strips"
 
     @property
     def steps(self) -> Sequence[smoke.LossStep]:
@@ -323,7 +328,7 @@ def _ribbon(frame: _Frame, line: Line, k: int) -> list[str]:
     bands = line.series.bands
     return [
         f'<path d="{_boxes(left, right, frame.y(bands[:, high]), frame.y(bands[:, low]))}" '
-        f'fill="{agent_color(line, k)}" fill-opacity="{opacity}"/>'
+        f'fill="{agent_color(line, k, frame.picture.theme.dark)}" fill-opacity="{opacity}"/>'
         for low, high, opacity in RIBBONS
     ]
 
@@ -384,7 +389,7 @@ def _lines(frame: _Frame) -> list[str]:
     single = len(picture.lines) == 1
     parts = []
     for k, line in enumerate(picture.lines):
-        color = picture.theme.ink if single else agent_color(line, k)
+        color = picture.theme.ink if single else agent_color(line, k, picture.theme.dark)
         # Of several agents the line keeps its colour; the loss is a halo around it.
         stairs, medians = (
             _stairs(frame, line.series, color, 0.5 if single else 1.0),
@@ -451,7 +456,7 @@ def _strip(frame: _Frame, line: Line, lane: int) -> list[str]:
     ground = f'<rect x="{LEFT}" y="{top}" width="{picture.width}" height="{STRIP_HEIGHT}" fill="{picture.theme.grid}"/>'
     if len(picture.lines) == 1:
         return [ground, *_rug(frame, series, top)]
-    mark = f'<rect x="{LEFT - 5}" y="{top}" width="4" height="{STRIP_HEIGHT}" fill="{agent_color(line, lane)}"/>'
+    mark = f'<rect x="{LEFT - 5}" y="{top}" width="4" height="{STRIP_HEIGHT}" fill="{agent_color(line, lane, picture.theme.dark)}"/>'
     return [ground, mark, *_bare(frame, series, top), *_rug(frame, series, top)]
 
 
@@ -499,9 +504,13 @@ def shade(grey: int, dark: bool) -> str:
     return "#" + "".join(f"{round(a + (b - a) * depth):02x}" for a, b in ((28, 158), (35, 168), (43, 178)))
 
 
-def agent_color(line: Line, k: int) -> str:
-    """An agent's own colour, or one of ours."""
-    return f"#{line.color or AGENTS[k % len(AGENTS)]}"
+def agent_color(line: Line, k: int, dark: bool = False) -> str:
+    """An agent's own colour, or one of ours; what is too dark to be seen on a dark picture is mixed with white."""
+    color = line.color or AGENTS[k % len(AGENTS)]
+    parts = [int(color[at : at + 2], 16) for at in (0, 2, 4)]
+    light = (0.299 * parts[0] + 0.587 * parts[1] + 0.114 * parts[2]) / 255
+    share = max(0.0, (LEAST_LIGHT - light) / (1 - light)) if dark and light < 1 else 0.0
+    return "#" + "".join(f"{round(part + (255 - part) * share):02x}" for part in parts)
 
 
 def _legend(picture: Picture, y: int) -> list[str]:
@@ -511,7 +520,7 @@ def _legend(picture: Picture, y: int) -> list[str]:
     # Of several agents the lines keep their colours: no loss is not painted.
     items = [(f"#{step.color}", step.label) for step in steps[several:-1]]
     items += [(theme.down, t("legend_down")), ("url(#none)", t("legend_nodata"))]
-    lead = t("loss_strips" if several else "loss_color", pings=picture.pings)
+    lead = t(picture.strips if several else "loss_color", pings=picture.pings)
     parts = [f'<text x="{LEFT}" y="{y}" fill="{theme.soft}">{escape(lead)}</text>']
     x = LEFT + 12 + _wide(lead)
     for fill, label in items:
@@ -535,7 +544,7 @@ def _below(picture: Picture) -> list[str]:
         s = line.summary
         if len(picture.lines) > 1:
             lines.append(
-                f'<tspan font-weight="bold" fill="{agent_color(line, k)}">■ </tspan><tspan font-weight="bold">{escape(line.title)}</tspan>'
+                f'<tspan font-weight="bold" fill="{agent_color(line, k, picture.theme.dark)}">■ </tspan><tspan font-weight="bold">{escape(line.title)}</tspan>'
             )
         medians = _figures(t, duration, (s.median_average, s.median_most, s.median_least, s.median_now))
         losses = _figures(t, percent, (s.loss_average, s.loss_most, s.loss_least, s.loss_now))
