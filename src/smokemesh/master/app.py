@@ -21,10 +21,10 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.types import ASGIApp, ControllerRouterHandler, Receive, Scope, Send
 
 from smokemesh.errors import SmokemeshError
-from smokemesh.master import agent_api, operations, query_api
+from smokemesh.master import agent_api, alerts_api, operations, query_api
 from smokemesh.master.premises import data_directory, listen, url_of
 from smokemesh.master.state import Load, Master, open_master
-from smokemesh.master.web import chart_pages, pages
+from smokemesh.master.web import alert_pages, chart_pages, pages
 from smokemesh.settings.shape import MasterSettings
 from smokemesh.version import __version__
 
@@ -56,6 +56,8 @@ def create_app(master: Master) -> Litestar:
         *query_api.routes,
         *pages.routes,
         *chart_pages.routes,
+        *alerts_api.routes,
+        *alert_pages.routes,
     ]
     return Litestar(
         route_handlers=handlers,
