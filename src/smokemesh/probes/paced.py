@@ -238,11 +238,14 @@ class PacedEngine:
 
     def watch(self, fd: int, events: int, call: Callable[[int], None]) -> None:
         """Call with the events when one of them (select.EPOLL…) happens on `fd`; watching it again changes them."""
-        known = fd in self._watched
+        known = self._watched.get(fd)
         self._watched[fd] = call
-        if known:
-            self._epoll.modify(fd, events)
-        else:
+        try:
+            if known is None:
+                self._epoll.register(fd, events)
+            else:
+                self._epoll.modify(fd, events)
+        except FileNotFoundError:  # closed by a library, and its number used again
             self._epoll.register(fd, events)
 
     def unwatch(self, fd: int) -> None:

@@ -38,15 +38,17 @@ class Handshake:
     stamped: bool
 
 
-def open_socket(probe: Probe, address: str, kind: int = socket.SOCK_STREAM) -> socket.socket:
+def open_socket(probe: Probe, address: str, kind: int = socket.SOCK_STREAM, *, abort: bool = True) -> socket.socket:
     """A non-blocking socket with the probe's source, interface, DSCP and TTL; ICMP errors are kept for `icmp_error`.
 
-    Raises OSError where the system refuses one of them.
+    With `abort` a connection is closed by a reset, which leaves nothing behind. Raises OSError where the system refuses one of them.
     """
     six = ":" in address
     made = socket.socket(socket.AF_INET6 if six else socket.AF_INET, kind | socket.SOCK_NONBLOCK)
     try:
         _dress(made, probe, six)
+        if abort and kind == socket.SOCK_STREAM:
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _ABORT)
     except BaseException:
         made.close()
         raise
@@ -56,8 +58,6 @@ def open_socket(probe: Probe, address: str, kind: int = socket.SOCK_STREAM) -> s
 def _dress(made: socket.socket, probe: Probe, six: bool) -> None:
     level = socket.IPPROTO_IPV6 if six else socket.IPPROTO_IP
     made.setsockopt(level, _IPV6_RECVERR if six else _IP_RECVERR, 1)
-    if made.type == socket.SOCK_STREAM:
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _ABORT)
     if probe.dscp:
         made.setsockopt(level, socket.IPV6_TCLASS if six else socket.IP_TOS, probe.dscp << 2)
     if probe.ttl != 64:
