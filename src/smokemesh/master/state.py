@@ -15,16 +15,19 @@ from functools import partial
 from typing import Final, TypeVar
 
 from smokemesh.errors import SmokemeshError
+from smokemesh.master.alerting import Alerting
 from smokemesh.master.assignments import Assignments, make_assignments
 from smokemesh.master.ingest import Ingest
 from smokemesh.master.live import Hub
 from smokemesh.master.metrics import Label, Metrics
+from smokemesh.master.notify.dispatcher import Dispatcher
 from smokemesh.master.quiet import Quiet
 from smokemesh.master.registry import Registry, Sighting, default_secret_file, read_secrets
 from smokemesh.model.agent import Health
 from smokemesh.model.assignment import Assignment, probe_name
 from smokemesh.settings.shape import MasterSettings
 from smokemesh.storage.catalogue import Catalogue, open_catalogue
+from smokemesh.storage.outbox import Outbox
 from smokemesh.storage.rounds import open_rounds
 from smokemesh.storage.store import LevelUsage, RoundStore
 from smokemesh.wire.signing import Replays
@@ -72,11 +75,16 @@ class Master:
         self.replays = Replays()
         self.registry = Registry(prepared.secrets, _remembered(catalogue))
         self.assignments = Assignments(prepared.assignments)
+        #: Tells people of alerts, as the outbox says.
+        self.dispatcher = Dispatcher(Outbox(catalogue), lambda: self.settings.alerting)
+        self.alerting = Alerting(
+            store, catalogue, self.settings, variants=lambda: self.ingest.variants(), wake=self.dispatcher.wake
+        )
         self.ingest = Ingest(
             store,
             catalogue,
             lambda agent: self.assignments.get(agent).tasks,
-            audience=(self.live, self.metrics.series),
+            audience=(self.live, self.metrics.series, self.alerting),
             oldest=lambda: max(asdict(self.settings.retention).values()),
         )
         self.quiet = Quiet()
@@ -121,6 +129,7 @@ class Master:
         self.registry.replace(fresh.secrets)
         changed = self.assignments.replace(fresh.assignments)
         self.ingest.forget_tasks()
+        self.alerting.configure(fresh.settings)
         self.reload_error, self.reloaded = "", time.time_ns()
         self._warn()
         return changed
@@ -160,6 +169,8 @@ class Master:
     def close(self) -> None:
         """Finish what is being stored and close the databases. Blocks."""
         self.ingest.close()
+        self.alerting.close()
+        self.dispatcher.close()
         self._threads.shutdown(wait=True)
         self.store.close()
         self.catalogue.close()
@@ -193,7 +204,10 @@ def open_master(settings: MasterSettings, data_dir: str, load: Load) -> Master:
     except SmokemeshError:
         catalogue.close()
         raise
-    return Master(prepared, data_dir, load, store, catalogue, time.time_ns())
+    master = Master(prepared, data_dir, load, store, catalogue, time.time_ns())
+    master.dispatcher.start()
+    master.alerting.start()
+    return master
 
 
 def remember(catalogue: Catalogue, prepared: Prepared, now: int) -> None:

@@ -89,8 +89,8 @@ class Incidents:
                 numbers.append((case, number))
             known = {id(case): number for case, number in numbers}
             states = [_named(state, case, known) for case, state in findings.states]
-            _keep_states(connection, states)
             _drop_states(connection, findings.gone)
+            _keep_states(connection, states)
             for case, notice in findings.notices:
                 number = known.get(id(case), case.incident.id)
                 enqueue(connection, replace(notice, incident=number), notice.to, now)
