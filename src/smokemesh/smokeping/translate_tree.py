@@ -138,7 +138,7 @@ class TreeWriter:
             made = {"menu": host, "title": host} | made
         if section.get("hide") == "yes":
             made["hidden"] = "true"
-        if places := self._places(section, path):
+        if path != "/" and (places := self._places(section, path)):
             made["places"] = places
         return made
 

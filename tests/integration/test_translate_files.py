@@ -1,0 +1,99 @@
+"""SmokePing's files as they are: each runs, and what `config convert` prints of it means the same."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from tests.data.smokeping.cases import BESIDE, CASES, Case
+
+from smokemesh.cli.loading import load_for_master
+from smokemesh.cli.main import main
+from smokemesh.errors import ConfigError
+from smokemesh.settings.shape import MasterSettings
+
+DEBIAN = [Path("/etc/smokeping/config"), *sorted(Path("/usr/share/doc/smokeping/examples").glob("config.*"))]
+#: `smokeping --check` takes these, and it refuses them when it starts.
+REFUSED_AT_START = {
+    "an inherited value may be set": "there is no slave s1; define it in *** Slaves *** or remove it",
+    "sorter nobody knows": "there is no sorter x; write one of Median, Loss, Max, StdDev",
+    "inherited and not": "there is no slave s",
+    "inherited over two": "there is no slave s1",
+    "inherited from the root": "there is no slave s1",
+    "an empty value ends inheritance": "there is no slave s",
+    "two alerts": "there is no alert a; define it in *** Alerts *** or remove it",
+    "blank after the comma at the root": "there is no alert a",
+    "slaves with many blanks": "there is no slave a",
+    "all of the root": "there is no alert a",
+    "parents": "there is no hierarchy owner; define it below Presentation, + hierarchies",
+    "probe behind menu and alerts": "there is no alert x",
+    "probe at the root behind other variables": "there is no alert a",
+    "patterns are checked at start": "pattern entry 'what' is invalid",
+}
+TAKEN = [case for case in CASES if case.accepted or case.ours_only]
+
+
+def config(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(main, ["config", *map(str, arguments)])
+
+
+def meaning(settings: MasterSettings) -> MasterSettings:
+    return replace(settings, files=(), warnings=(), not_needed=())
+
+
+def write(case: Case, folder: Path) -> Path:
+    for name, data in BESIDE.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(data)
+    (folder / "secrets").chmod(0o600)
+    file = folder / "config"
+    file.write_bytes(case.data.replace(b"DIR", str(folder).encode()))
+    return file
+
+
+def assert_converts(file: Path, folder: Path) -> None:
+    settings = load_for_master(str(file))
+    printed = config("convert", file)
+    assert printed.exit_code == 0, printed.stderr
+    again = folder / "converted.yaml"
+    again.write_text(printed.stdout)
+    assert meaning(load_for_master(str(again))) == meaning(settings)
+    assert config("show", file).exit_code == 0
+
+
+@pytest.mark.parametrize("file", DEBIAN, ids=lambda path: path.name)
+def test_debian_s_own_files(file: Path, tmp_path: Path) -> None:
+    assert len(DEBIAN) == 7
+    assert config("check", file).exit_code == 0
+    assert_converts(file, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "case", [case for case in TAKEN if case.name not in REFUSED_AT_START], ids=lambda case: case.name
+)
+def test_what_smokeping_takes_runs_and_converts(case: Case, tmp_path: Path) -> None:
+    assert_converts(write(case, tmp_path), tmp_path)
+
+
+@pytest.mark.parametrize("case", [case for case in TAKEN if case.name in REFUSED_AT_START], ids=lambda case: case.name)
+def test_what_smokeping_would_not_start_with(case: Case, tmp_path: Path) -> None:
+    file = write(case, tmp_path)
+    with pytest.raises(ConfigError, match=re.escape(REFUSED_AT_START[case.name])) as caught:
+        load_for_master(str(file))
+    assert caught.value.file == str(file)
+    assert caught.value.line > 1
+
+
+@pytest.mark.parametrize("case", [c for c in CASES if not (c.accepted or c.ours_only)], ids=lambda case: case.name)
+def test_what_smokeping_refuses_is_one_line(case: Case, tmp_path: Path) -> None:
+    file = write(case, tmp_path)
+    result = config("check", file)
+    if case.name == "secrets not there":  # only slaves are missed, and that is said
+        assert result.exit_code == 0
+        assert f"{tmp_path}/nothing: is not there" in result.stderr
+        return
+    assert result.exit_code == 2
+    assert [
+        line for line in result.stderr.splitlines() if line.startswith("smokemesh: ")
+    ] == result.stderr.splitlines()[-1:]
