@@ -1,10 +1,12 @@
 """Rounds as Arrow, into the database and out of it, column by column without looking at single values."""
 
 import io
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from smokemesh.errors import StoreError
 from smokemesh.model.rounds import COLUMNS, RoundBatch
@@ -14,11 +16,16 @@ _PLAIN: Final = [name for name in COLUMNS if name not in ("task", "time")]
 
 
 def write(agent: str, batch: RoundBatch) -> bytes:
-    """The rounds of one agent as an Arrow file that holds exactly one record batch."""
+    """The rounds of one agent, as `write_together`."""
+    return write_together([agent], np.zeros(len(batch), np.int32), batch)
+
+
+def write_together(agents: Sequence[str], who: NDArray[np.int32], batch: RoundBatch) -> bytes:
+    """Rounds as an Arrow file that holds exactly one record batch. `who` says for each which of the agents measured it."""
     n = len(batch)
     columns: dict[str, Any] = {
         "task": pa.array(batch.task),
-        "agent": pa.DictionaryArray.from_arrays(pa.array(np.zeros(n, np.int32)), pa.array([agent])),
+        "agent": pa.DictionaryArray.from_arrays(pa.array(who), pa.array(agents, pa.string())),
         "time": pa.array(batch.time).view(pa.timestamp("ns", "UTC")),
     }
     columns |= {name: pa.array(np.ascontiguousarray(getattr(batch, name))) for name in _PLAIN}

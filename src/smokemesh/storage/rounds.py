@@ -72,10 +72,16 @@ class ClickHouseRounds:
 
     def insert(self, agent: str, batch: RoundBatch, token: str) -> None:
         """Keep the rounds, in raw and in every rollup. The same token again adds nothing, also after a crash between."""
+        self.insert_together([(agent, batch)], token)
+
+    def insert_together(self, parts: Sequence[tuple[str, RoundBatch]], token: str) -> None:
+        """Keep the rounds of several agents at the price of one insert; otherwise as `insert`."""
+        batch = RoundBatch.concatenate([part for _, part in parts]) if len(parts) > 1 else parts[0][1]
+        who = np.repeat(np.arange(len(parts), dtype=np.int32), [len(part) for _, part in parts])
         for piece, start in enumerate(range(0, len(batch), PIECE)):
             part = _slice(batch, start, start + PIECE)
             settings = INSERT | {"insert_deduplication_token": f"{token}/{piece}"}
-            data = arrows.write(agent, part)
+            data = arrows.write_together([agent for agent, _ in parts], who[start : start + PIECE], part)
             with self._clients.writing() as client:
                 client.raw_insert(RAW, insert_block=data, fmt="Arrow", settings=settings)
         self._clients.settle()

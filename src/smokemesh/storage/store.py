@@ -34,6 +34,9 @@ class RoundStore(Protocol):
     def insert(self, agent: str, batch: RoundBatch, token: str) -> None:
         """Keep the rounds, in raw and in every rollup. The same token again adds nothing, also after a crash between."""
 
+    def insert_together(self, parts: Sequence[tuple[str, RoundBatch]], token: str) -> None:
+        """Keep the rounds of several agents (each named once, one at least) at the price of one insert, as `insert`."""
+
     def held(self, agent: str, batch: RoundBatch) -> NDArray[np.bool_]:
         """For each round of the batch: does raw hold one of this agent with the same task and time already?"""
 

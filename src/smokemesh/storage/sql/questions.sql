@@ -15,10 +15,11 @@ WITH
     if(step_ns >= {width:Int64}, 0, intDiv({width:Int64} + step_ns - 1, step_ns) * step_ns) AS bin,
     toUnixTimestamp64Nano(r.time) AS begun,
     arrayFilter(x -> NOT isNaN(x), r.rtts) AS answered,
-    arrayFilter(
+    -- RTTs that came sorted (flag 2048) say nothing of the order in which they were sent.
+    if(bitTest(r.flags, 11), [], arrayFilter(
         x -> NOT isNaN(x),
         arrayMap((a, b) -> abs(a - b), arrayPopFront(r.rtts), arrayPopBack(r.rtts))
-    ) AS steps
+    )) AS steps
 SELECT
     r.task AS task,
     r.agent AS agent,

@@ -116,10 +116,11 @@ FROM
 (
     WITH
         arrayFilter(x -> NOT isNaN(x), r.rtts) AS answered,
-        arrayFilter(
+        -- RTTs that came sorted (flag 2048) say nothing of the order in which they were sent.
+        if(bitTest(r.flags, 11), [], arrayFilter(
             x -> NOT isNaN(x),
             arrayMap((a, b) -> abs(a - b), arrayPopFront(r.rtts), arrayPopBack(r.rtts))
-        ) AS steps
+        )) AS steps
     SELECT
         r.task AS task,
         r.agent AS agent,
