@@ -20,6 +20,7 @@ from smokemesh.agent.health import HealthReporter
 from smokemesh.agent.packed import PackedAssignment
 from smokemesh.agent.plan import make_plan, questions
 from smokemesh.agent.prober import Prober
+from smokemesh.agent.smokeping import SmokepingUplink, looks_like_smokeping
 from smokemesh.agent.spool import Spool
 from smokemesh.agent.uplink import Uplink
 from smokemesh.errors import ConfigError, HostError
@@ -89,13 +90,25 @@ class AgentProgram:
         self._pulse, self._still = 0.0, 0
         self._restore()
         version = self._assignment.version if self._assignment else ""
-        self._uplink = Uplink(
-            lambda stop: Channel(
-                master, identity, timeout=settings.auth_timeout, ca_file=settings.ca_file, stop=stop
-            ),
+        self._uplink = self._make_uplink(master, identity, version)
+        self._adopt_intervals()
+
+    def _make_uplink(self, master: str, identity: Identity, version: str) -> Uplink | SmokepingUplink:
+        timeout, ca_file = self._settings.auth_timeout, self._settings.ca_file
+        if looks_like_smokeping(master):
+            return SmokepingUplink(
+                master,
+                identity,
+                self._spool,
+                self._assigned,
+                lambda: self._assignment,
+                timeout=timeout,
+                ca_file=ca_file,
+            )
+        return Uplink(
+            lambda stop: Channel(master, identity, timeout=timeout, ca_file=ca_file, stop=stop),
             self._spool, master, self._health, self._assigned, version,
         )  # fmt: skip
-        self._adopt_intervals()
 
     def start(self) -> None:
         """Begin to measure."""
