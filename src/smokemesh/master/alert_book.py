@@ -131,8 +131,8 @@ class Book:
         self._prune(now)
 
     def pairs(self) -> list[tuple[int, str, int]]:
-        """Task, agent, and the time of the newest round judged."""
-        return [(task, agent, pair.view.time or pair.since) for (task, agent), pair in self._pairs.items()]
+        """Task, agent, and the time of the newest round judged; of none, just before rounds are expected."""
+        return [(task, agent, pair.view.time or pair.since - 1) for (task, agent), pair in self._pairs.items()]
 
     def watched(self) -> set[int]:
         """Tasks whose newest round matters, judged or because others depend on them."""
