@@ -162,8 +162,7 @@ class Tree:
         if name == "Probes":
             return Form()
         if name == "Targets":
-            return Form(variables={n: v.TARGET[n] if n in v.TARGET_INHERITED else _bare(n) for n in v.ROOT},
-                        mandatory=v.ROOT_MANDATORY)  # fmt: skip
+            return Form(variables=dict.fromkeys(v.ROOT, v.TEXT), mandatory=v.ROOT_MANDATORY)
         if name not in v.FIXED:
             raise place.error(
                 f"section *** {printable(name)} *** is unknown{_instead(name, [*v.FIXED, 'Probes', 'Targets'])}"
@@ -173,7 +172,7 @@ class Tree:
     # targets
 
     def _target_form(self, above: Draft, name: str, place: Place) -> Form:
-        _insist_on_name(v.NAME.fullmatch(name) is not None, name, "target", place)
+        _insist_on_name(v.NAME.fullmatch(name) is not None, name, "a target", place)
         if name == "PROBE_CONF":
             raise place.error("section 'PROBE_CONF' is no longer used; write its variables right into the target")
         return target_form(above.terms)
@@ -208,7 +207,7 @@ class Tree:
 
     def _probe_form(self, above: Draft, name: str, place: Place) -> Form:
         if above.level == 1:
-            _insist_on_name(v.NAME.fullmatch(name) is not None, name, "probe", place)
+            _insist_on_name(v.NAME.fullmatch(name) is not None, name, "a probe", place)
             if name not in PROBES:
                 raise place.error(
                     f"probe {name!r}: no probe of this name comes with SmokePing{_instead(name, list(PROBES))}"
@@ -216,9 +215,9 @@ class Tree:
             return _module_form(PROBES[name])
         if above.level > 2:
             raise place.error(
-                f"section {printable(name)!r}: an instance of a probe ({above.name}) has no sections below it"
+                f"section {printable(name)!r} stands below {above.name}, an instance of a probe; write ++ for one more instance"
             )
-        _insist_on_name(v.NAME.fullmatch(name) is not None, name, "instance of a probe", place)
+        _insist_on_name(v.NAME.fullmatch(name) is not None, name, "an instance of a probe", place)
         module = _module_form(PROBES[above.name])
         return Form(
             variables=module.variables, free=v.TAGS, mandatory=module.mandatory, inherited=tuple(module.variables)
@@ -297,7 +296,9 @@ class Tree:
         elif area == "Alerts" and name == "mailtemplate":
             self._refuse_file(setting, self._read_template(setting.value))
         elif area == "Slaves" and name == "secrets" and draft.level == 1:
-            self._refuse_file(setting, self._look(setting.value, "secrets"))
+            wrong = self._look(setting.value, "secrets")
+            cure = "" if "; " in wrong else "; write the path of a file of NAME:SECRET lines, mode 640"
+            self._refuse_file(setting, wrong and wrong + cure)
 
     def _refuse_file(self, setting: Setting, wrong: str) -> None:
         if wrong:
@@ -310,7 +311,10 @@ class Tree:
         if not draft.form.variables:
             return f"{shown}: {draft.label} has no variables{_instead(name, [])}"
         if _area(draft) == "Targets" and draft.level > 1 and (probe := draft.values.get("probe")):
-            return f"{shown}: neither targets nor probe {printable(probe)} have this variable{_instead(name, _names(draft))}"
+            module = PROBES.get(self._known.get(probe) or probe)
+            if module is not None and name in module.probe:
+                return f"{shown} belongs to probe {probe}, not to a target; move it below + {probe} in *** Probes ***"
+            return f"{shown}: neither targets nor probe {probe} have this variable{_instead(name, _names(draft))}"
         return f"{shown}: {draft.label} has no such variable{_instead(name, _names(draft))}"
 
     def _row(self, row: Row) -> None:
@@ -318,7 +322,10 @@ class Tree:
         first = printable(row.fields[0]) if row.fields else ""
         if not columns:
             here = draft.label or "the file before its first section"
-            raise row.place.error(f"{first!r}: {here} has no table; write NAME = VALUE, or a section such as + NAME")
+            cure = (
+                "*** NAME *** for a section" if first.startswith("*") else "NAME = VALUE, or a section such as + NAME"
+            )
+            raise row.place.error(f"{first!r}: {here} has no table; write {cure}")
         if len(row.fields) != len(columns):
             names = " ".join(column.name for column in columns)
             raise row.place.error(
@@ -356,12 +363,8 @@ def target_form(terms: Terms | None) -> Form:
         variables={**v.TARGET, **more},
         free=v.TAGS,
         inherited=(*v.TARGET_INHERITED, *more),
-        named=(v.NAME, Form(), "target"),
+        named=(v.NAME, Form(), "a target"),
     )
-
-
-def _bare(name: str) -> Variable:
-    return Variable(rule=v.TARGET[name].rule) if name in ("alerts", "slaves", "parents") else v.TEXT
 
 
 def _module_form(probe: Probe) -> Form:
@@ -397,14 +400,15 @@ def _insist_on_name(fine: bool, name: str, what: str, place: Place) -> None:
         allowed = (
             "no blanks or commas"
             if what == "alert"
-            else "letters, digits, - and _" + (" and ." if what == "slave" else "")
+            else "letters, digits, - and _" + (" and ." if what == "a slave" else "")
         )
-        raise place.error(f"section {printable(name)!r} is no name of a {what}; write one of {allowed}")
+        raise place.error(f"section {printable(name)!r} cannot name {what}; write {allowed} only")
 
 
 def _instead(name: str, known: list[str]) -> str:
     """The cure for a wrong name."""
-    close = get_close_matches(name[:60], known, n=1)
+    alike = [one for one in known if one.lower() == name.lower()]
+    close = alike or get_close_matches(name[:60], known, n=1)
     if close:
         return f"; did you mean {close[0]}?"
     return f"; write one of {', '.join(sorted(known))}" if 0 < len(known) <= 45 else "; take it out"

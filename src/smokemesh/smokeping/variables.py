@@ -72,7 +72,8 @@ def like(pattern: str, write: str) -> Rule:
 
 def one_of(*words: str) -> Rule:
     """One of a few words."""
-    return lambda text: "" if text in words else f"write {' or '.join(words)}"
+    write = f"write {', '.join(words[:-1])} or {words[-1]}"
+    return lambda text: "" if text in words else write
 
 
 def whole(least: int, most: float = float("inf"), example: int = 0) -> Rule:
@@ -282,9 +283,9 @@ PRESENTATION: Final = Form(
     sections={
         "overview": _OVERVIEW,
         "detail": _DETAIL,
-        "charts": Form(mandatory=("menu", "title"), variables=_ENTRY, named=(NAME, _CHART, "chart")),
+        "charts": Form(mandatory=("menu", "title"), variables=_ENTRY, named=(NAME, _CHART, "a chart")),
         "multihost": Form(variables={"colors": Variable(rule=_COLORS)}),
-        "hierarchies": Form(named=(NAME, Form(mandatory=("title",), variables={"title": TEXT}), "hierarchy")),
+        "hierarchies": Form(named=(NAME, Form(mandatory=("title",), variables={"title": TEXT}), "a hierarchy")),
     },
 )
 
@@ -310,7 +311,7 @@ _SENDER = Variable(rule=lambda text: "" if holds_address(text) else "write a mai
 ALERTS: Final = Form(
     mandatory=("to", "from"),
     variables={"to": Variable(rule=receiver), "from": _SENDER, "edgetrigger": _EDGE, "mailtemplate": TEXT},
-    named=(ALERT_NAME, _ALERT, "alert"),
+    named=(ALERT_NAME, _ALERT, "an alert"),
 )
 
 _SLAVE = Form(
@@ -319,7 +320,7 @@ _SLAVE = Form(
     sections={"override": Form(free=re.compile(r"\S+", re.ASCII))},
 )
 
-SLAVES: Final = Form(mandatory=("secrets",), variables={"secrets": TEXT}, named=(SLAVE_NAME, _SLAVE, "slave"))
+SLAVES: Final = Form(mandatory=("secrets",), variables={"secrets": TEXT}, named=(SLAVE_NAME, _SLAVE, "a slave"))
 
 INFLUXDB: Final = Form(
     mandatory=("host", "database"),
@@ -339,7 +340,9 @@ _HIERARCHY = rf"{NAME.pattern}:/(?:{NAME.pattern}(?:/{NAME.pattern})*)?"
 TARGET: Final[Mapping[str, Variable]] = {
     "probe": TEXT,
     **_ENTRY,
-    "alerts": Variable(rule=like(r"([^\s,]+(,[^\s,]+)*)?", "write names of alerts parted by commas without blanks")),
+    "alerts": Variable(
+        rule=like(r"([^\s,]+(,[^\s,]+)*)?", "write names of alerts parted by commas without blanks, such as loss,rtt")
+    ),
     "note": TEXT,
     "email": Variable(rule=owner_address),
     "host": TEXT,

@@ -1,0 +1,1 @@
+"""What SmokePing's parser accepts and refuses, as small files: `cases`."""
