@@ -188,3 +188,40 @@ def test_the_interval_spreads_packets(site: Site) -> None:
 def test_environment_variables_stand_for_options(site: Site) -> None:
     done = ping(site, "127.0.0.1", env={**os.environ, "SMOKEMESH_PING_COUNT": "1", "SMOKEMESH_PING_QUIET": "1"})
     assert done.stderr.startswith("127.0.0.1 : xmt/rcv/%loss = 1/1/0%")
+
+
+@pytest.fixture
+def ports(site: Site) -> Iterator[tuple[int, int]]:
+    """A port of loopback where somebody listens, and one where nobody does."""
+    with site.listen(4711):
+        yield 4711, 4712
+
+
+def test_tcp_in_fpings_forms(site: Site, ports: tuple[int, int]) -> None:
+    opened, closed = (str(port) for port in ports)
+    done = ping(site, "--tcp", opened, "-C", "3", "-p", "20", "127.0.0.1", "10.0.0.1")
+    assert re.search(
+        rf"^127.0.0.1 : \[0\], port {opened}, [\d.]+ ms \([\d.]+ avg, 0% loss\)$", done.stdout, re.MULTILINE
+    )
+    assert re.search(r"^127.0.0.1 : [\d.]+ [\d.]+ [\d.]+$", done.stderr, re.MULTILINE)
+    assert f"10.0.0.1: port {opened} is closed" in done.stderr  # nobody listens at that address
+    assert done.returncode == 0
+    alive = ping(site, "--tcp", closed, "127.0.0.1")
+    assert (alive.stdout, alive.stderr, alive.returncode) == (
+        "127.0.0.1 is alive\n", f"127.0.0.1: port {closed} is closed\n", 0,
+    )  # fmt: skip
+    dead = ping(site, "--tcp", closed, "-t", "50", "-r", "1", "-q", SILENT)
+    assert (dead.stdout, dead.stderr, dead.returncode) == ("", "", 1)
+    stats = ping(site, "--tcp", opened, "-c", "2", "-p", "20", "-q", "-s", "127.0.0.1")
+    assert "2 TCP SYNs sent" in stats.stderr
+    answer = json.loads(ping(site, "--tcp", closed, "-c", "2", "-p", "20", "--json", "127.0.0.1").stdout)
+    assert (answer["received"], answer["error"]) == (2, "Connection refused")
+
+
+@pytest.mark.parametrize(
+    "words", [["--tcp", "0"], ["--tcp", "65536"], ["--tcp", "80", "-b", "9"], ["--tcp", "80", "-M"]]
+)
+def test_tcp_typed_wrong(site: Site, words: list[str]) -> None:
+    done = ping(site, *words, "127.0.0.1")
+    assert done.returncode == 3
+    assert "--tcp" in done.stderr

@@ -1,9 +1,10 @@
-"""`smokemesh ping`: the ICMP engine from the terminal, with fping's options, output and exit codes.
+"""`smokemesh ping`: the ICMP and TCP engines from the terminal, with fping's options, output and exit codes.
 
 Milliseconds are typed and shown; everything within is seconds.
 """
 
 import contextlib
+import errno
 import gc
 import itertools
 import os
@@ -24,7 +25,8 @@ if TYPE_CHECKING:  # NumPy and the engine are imported when pings are sent: `--h
     from smokemesh.cli.ping_targets import Host
     from smokemesh.model.probe import Probe
     from smokemesh.model.rounds import RoundBatch
-    from smokemesh.probes.flight import Event
+    from smokemesh.probes.engine import Engine
+    from smokemesh.probes.flight import Event, Watcher
 
 #: fping's exit codes; they stand in for the general ones here.
 REACHABLE, UNREACHABLE, UNKNOWN_NAME, BAD_ARGUMENTS, SYSTEM_CALL = range(5)
@@ -51,6 +53,8 @@ loss (0..1), timeout, rtts (seconds in the order sent, null where lost; late one
 outcomes (answered, late or lost, per ping), error (the first, in words), flags.
 
 An answer after the timeout is late: `-` in -C, as fping has it, but counted apart in -c, -s and --json.
+
+With --tcp a closed port is an answer too, and told apart; a SYN that was lost is a lost ping, however the connection ends.
 """
 
 
@@ -126,6 +130,10 @@ class Order:
     help="Each try waits this much longer.",
 )  # fmt: skip
 @click.option("-b", "--size", type=click.IntRange(0, 65_507), default=56, show_default=True, help="Bytes of payload.")
+@click.option(
+    "--tcp", type=click.IntRange(1, _MOST_PINGS), metavar="PORT",
+    help="Open TCP connections to PORT instead of sending ICMP echoes; needs no privilege.",
+)  # fmt: skip
 @click.option("-O", "--tos", metavar="N", help="Type of service byte: 0..255, or as 0x hexadecimal.")
 @click.option("--dscp", type=click.IntRange(0, 63), metavar="N", help="The same as its upper six bits.")
 @click.option("-H", "--ttl", type=click.IntRange(1, 255), default=64, show_default=True, help="Time to live, in hops.")
@@ -177,11 +185,14 @@ def _order(typed: dict[str, Any]) -> Order:
         raise _BadArguments("-c, -C and -l exclude one another")
     if typed["tos"] is not None and typed["dscp"] is not None:
         raise _BadArguments("--tos and --dscp set the same byte; give one")
+    if typed["tcp"]:
+        _no_icmp(typed)
     period = typed["period"] / 1e3
     default = _DEFAULT_TIMEOUT if not (count or each or loop) else min(period, _LONGEST_TIMEOUT) or _DEFAULT_TIMEOUT
     timeout = default if typed["timeout"] is None else typed["timeout"] / 1e3
     probe = Probe(
-        name="ping", timeout=timeout, size=typed["size"], source=typed["src"], interface=typed["iface"],
+        name="ping", kind="tcp" if typed["tcp"] else "icmp", options=(("port", str(typed["tcp"])),) if typed["tcp"] else (),
+        timeout=timeout, size=typed["size"], source=typed["src"], interface=typed["iface"],
         dont_fragment=typed["dontfrag"], ttl=typed["ttl"], dscp=_dscp(typed["tos"], typed["dscp"]),
     )  # fmt: skip
     return Order(
@@ -190,6 +201,17 @@ def _order(typed: dict[str, Any]) -> Order:
         backoff=typed["backoff"], alive=typed["alive"], unreachable=typed["unreach"], elapsed=typed["elapsed"],
         stats=typed["stats"], stamped=typed["timestamp"], json=typed["as_json"], probe=probe,
     )  # fmt: skip
+
+
+def _no_icmp(typed: dict[str, Any]) -> None:
+    """What only echo requests have."""
+    for option, given in (
+        ("-b", typed["size"] != 56),
+        ("-M", typed["dontfrag"]),
+        ("--socket", typed["socket"] != "auto"),
+    ):
+        if given:
+            raise _BadArguments(f"--tcp and {option} exclude one another: a SYN carries nothing and has its own socket")
 
 
 def _dscp(tos: str | None, dscp: int | None) -> int:
@@ -223,20 +245,26 @@ class _Run:
     """One run over some hosts: sends, shows, and tells how many hosts answered."""
 
     def __init__(self, hosts: "list[Host]", order: Order, unknown: int, socket: str) -> None:
-        from smokemesh.probes.icmp import IcmpEngine
-
         self.hosts, self.order, self.unknown = hosts, order, unknown
         self.names = [host.name for host in hosts]
         watch = not order.quiet or not order.count
         self.live = _Live(self.names, order)
-        # Nothing is gained by waiting for duplicates of the last ping of a host that is only asked for a sign of life.
-        grace = 0.01 if order.count else 0.0
-        self.engine: IcmpEngine = IcmpEngine(
-            socket=socket, grace=grace, tick=0.001, lull=0.01, watcher=self.live if watch else None
-        )
-        for family in sorted({6 if ":" in host.address else 4 for host in hosts}):
-            self.engine.prepare(order.probe, family)
+        self.engine = self._make_engine(socket, self.live if watch else None)
         self.begun = time.monotonic()
+
+    def _make_engine(self, socket: str, watcher: "Watcher | None") -> "Engine":
+        if self.order.probe.kind == "tcp":
+            from smokemesh.probes.tcp import TcpEngine
+
+            return TcpEngine(watcher=watcher)
+        from smokemesh.probes.icmp import IcmpEngine
+
+        # Nothing is gained by waiting for duplicates of the last ping of a host that is only asked for a sign of life.
+        grace = 0.01 if self.order.count else 0.0
+        engine = IcmpEngine(socket=socket, grace=grace, tick=0.001, lull=0.01, watcher=watcher)
+        for family in sorted({6 if ":" in host.address else 4 for host in self.hosts}):
+            engine.prepare(self.order.probe, family)
+        return engine
 
     def start(self, which: Sequence[int], probe: "Probe", at: float, number: int = 0) -> None:
         """Begin a round for each of these hosts, `interval` apart; its task tells the host and the round's number."""
@@ -377,7 +405,8 @@ class _Run:
             late=int(batch.late.sum()), other=int(batch.errors.sum()) + self.engine.counters().strays,
             rtts=(good.min(), good.mean(), good.max()) if len(good) else None, elapsed=time.monotonic() - self.begun,
         )  # fmt: skip
-        sys.stderr.write("".join(f"{line}\n" for line in stats_lines(totals)))
+        lines = stats_lines(totals, tcp=self.order.probe.kind == "tcp")
+        sys.stderr.write("".join(f"{line}\n" for line in lines))
 
 
 class _Live:
@@ -413,11 +442,9 @@ class _Live:
         elif event == Event.ANSWERED and value <= self.order.timeout:
             self.waiting.pop((host, index), None)
             self.tallies[host].answer(value)
-            self._line(
-                host, f"[{index}], {self.order.probe.size + 8} bytes, {milliseconds(value)} ms {self.tallies[host]}"
-            )
+            self._line(host, f"[{index}], {self._what()}, {milliseconds(value)} ms {self.tallies[host]}")
         elif event == Event.DUPLICATE:
-            self._line(host, f"duplicate for [{index}], {self.order.probe.size + 8} bytes, {milliseconds(value)} ms")
+            self._line(host, f"duplicate for [{index}], {self._what()}, {milliseconds(value)} ms")
         elif event == Event.FAILED:
             self._complain(host, index, value)
         elif event == Event.REFUSED:
@@ -442,6 +469,11 @@ class _Live:
             stamp = f"[{time.time():.5f}] " if self.order.stamped else ""
             self.out.append(f"{stamp}{self.names[host]:<{self.width}} : {text}")
 
+    def _what(self) -> str:
+        """What was answered, as fping says it of echo requests."""
+        probe = self.order.probe
+        return f"port {dict(probe.options)['port']}" if probe.kind == "tcp" else f"{probe.size + 8} bytes"
+
     def _complain(self, host: int, index: int, error: float) -> None:
         """Once per host: an error seldom comes alone."""
         from smokemesh.cli.ping_report import error_text
@@ -450,11 +482,13 @@ class _Live:
             return
         self.complained.add(host)
         text = error_text(int(error))
-        name = self.names[host]
-        is_icmp = text.startswith("ICMP")
-        self.err.append(
-            f"{text} for ICMP Echo sent to {name}" if is_icmp else f"{name}: error while sending ping: {text}"
-        )
+        name, tcp = self.names[host], self.order.probe.kind == "tcp"
+        if text.startswith("ICMP"):
+            self.err.append(f"{text} for {'TCP SYN' if tcp else 'ICMP Echo'} sent to {name}")
+        elif tcp and int(error) & 0xFFFF == errno.ECONNREFUSED:
+            self.err.append(f"{name}: {self._what()} is closed")
+        else:
+            self.err.append(f"{name}: error while sending ping: {text}")
 
     def show(self) -> None:
         """Print what has come together, and what was given up by now."""

@@ -10,7 +10,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from smokemesh.model.rounds import ERROR_ERRNO, ERROR_ICMP4, ERROR_ICMP6, Flag, RoundBatch
+from smokemesh.model.rounds import (
+    ERROR_ANSWER,
+    ERROR_CURL,
+    ERROR_ERRNO,
+    ERROR_ICMP4,
+    ERROR_ICMP6,
+    ERROR_RESOLVE,
+    Flag,
+    RoundBatch,
+)
 
 _UNREACHABLE4 = (
     "Network Unreachable", "Host Unreachable", "Protocol Unreachable", "Port Unreachable", "Fragmentation Needed",
@@ -33,6 +42,12 @@ def error_text(error: int) -> str:
     kind, number = error & ~0xFFFF, error & 0xFFFF
     if kind == ERROR_ERRNO:
         return os.strerror(number)
+    if kind == ERROR_RESOLVE:
+        return "name not resolved"
+    if kind == ERROR_ANSWER:
+        return f"answered {number}" if number else "not the answer that was expected"
+    if kind == ERROR_CURL:
+        return f"libcurl error {number}"
     family = {ERROR_ICMP4: 4, ERROR_ICMP6: 6}.get(kind, 0)
     type_, code = number >> 8, number & 0xFF
     unreachable = {(4, 3): _UNREACHABLE4, (6, 1): _UNREACHABLE6}.get((family, type_), ())
@@ -131,8 +146,11 @@ class Totals:
     elapsed: float
 
 
-def stats_lines(totals: Totals) -> Iterator[str]:
+def stats_lines(totals: Totals, *, tcp: bool = False) -> Iterator[str]:
     """What `fping -s` writes at the end, and late answers apart."""
+    sent, received, other = (
+        ("TCP SYNs", "TCP answers", "errors") if tcp else ("ICMP Echos", "ICMP Echo Replies", "ICMP")
+    )
     yield ""
     yield f" {totals.targets:7} targets"
     yield f" {totals.alive:7} alive"
@@ -140,10 +158,10 @@ def stats_lines(totals: Totals) -> Iterator[str]:
     yield f" {totals.unknown:7} unknown addresses"
     yield ""
     yield f" {totals.sent - totals.received:7} timeouts (waiting for response)"
-    yield f" {totals.sent:7} ICMP Echos sent"
-    yield f" {totals.received:7} ICMP Echo Replies received"
+    yield f" {totals.sent:7} {sent} sent"
+    yield f" {totals.received:7} {received} received"
     yield f" {totals.late:7} late (answered after the timeout)"
-    yield f" {totals.other:7} other ICMP received"
+    yield f" {totals.other:7} {'' if tcp else 'other '}{other} received"
     yield ""
     for word, rtt in zip(("min", "avg", "max"), totals.rtts or (0.0, 0.0, 0.0), strict=True):
         yield f" {milliseconds(rtt)} ms ({word} round trip time)"
