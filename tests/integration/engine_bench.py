@@ -1,11 +1,17 @@
 """Runs rounds on one engine until they are finished, and servers that do as told; for the tests of engines."""
 
 import contextlib
+import os
+import shutil
 import socket
+import subprocess
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Self
+
+import pytest
 
 from smokemesh.model.probe import Probe
 from smokemesh.model.rounds import RoundBatch
@@ -22,8 +28,17 @@ def measure(
     return collect(engine, len(probes), 10.0 + max(probe.duration for probe in probes))
 
 
+def measure_fairly(engine: Engine, probe: Probe, **where: str) -> RoundBatch:
+    """A round in which this machine was never too busy: where our own clock takes the time, such pings do not count."""
+    for _ in range(10):
+        batch = measure(engine, probe, **where)
+        if batch.sent[0] == probe.pings:
+            return batch
+    pytest.fail("this machine stood still too often")
+
+
 def collect(engine: Engine, rounds: int, patience: float = 20.0) -> RoundBatch:
-    """The next so many finished rounds, by task."""
+    """The next so many finished rounds, in the order they ended."""
     until = time.monotonic() + patience
     batches: list[RoundBatch] = []
     while sum(len(batch) for batch in batches) < rounds:
@@ -81,3 +96,34 @@ def listen_on(connection: socket.socket) -> None:
 def wait(seconds: float) -> None:
     """A server's known delay."""
     threading.Event().wait(seconds)
+
+
+def free_port() -> int:
+    """A port of loopback nobody listens on now."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+@contextlib.contextmanager
+def running_sshd(here: Path, command: str = "") -> Iterator[int]:
+    """A real SSH server that lets root in by `here/key`, to run `command` only if given; its port."""
+    program = shutil.which("sshd", path="/usr/sbin:/usr/local/sbin")
+    if program is None or os.geteuid() != 0:
+        pytest.skip("needs root and Debian package openssh-server")
+    port = free_port()
+    for name in ("host_key", "key"):
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(here / name)], check=True)
+    Path("/run/sshd").mkdir(exist_ok=True)
+    keys, config = here / "authorized_keys", here / "sshd_config"
+    keys.write_text((f'command="{command}" ' if command else "") + (here / "key.pub").read_text())
+    config.write_text(
+        f"ListenAddress 127.0.0.1:{port}\nHostKey {here}/host_key\nPidFile none\nUsePAM no\nMaxStartups 100\n"
+        f"AuthorizedKeysFile {keys}\nPermitRootLogin yes\nStrictModes no\nPasswordAuthentication no\n"
+    )
+    with subprocess.Popen([program, "-D", "-e", "-f", str(config)], stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        assert "listening" in process.stderr.readline()
+        try:
+            yield port
+        finally:
+            process.terminate()

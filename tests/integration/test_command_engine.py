@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.integration.engine_bench import collect, measure
+from tests.integration.engine_bench import collect, measure, measure_fairly
 
 from smokemesh.model.probe import Probe
 from smokemesh.model.rounds import ERROR_ERRNO, Flag, RoundBatch
@@ -85,7 +85,7 @@ def test_surplus_answers_are_cut(engine: CommandEngine) -> None:
 
 @pytest.mark.parametrize("seconds", [0.1, 0.4])
 def test_the_time_it_ran_is_the_truth(engine: CommandEngine, seconds: float) -> None:
-    batch = measure(engine, command(f"/bin/sleep {seconds}", parse="exit"))
+    batch = measure_fairly(engine, command(f"/bin/sleep {seconds}", parse="exit"))
     assert (batch.rtts >= seconds).all()
     assert float(np.min(batch.rtts)) < seconds + START
 

@@ -193,7 +193,7 @@ def test_an_answer_must_be_the_one_wanted(
     engine: DnsEngine, rcode: int, text: str, options: dict[str, str], received: int
 ) -> None:
     with NameServer(lambda query: [answer(query, rcode, text).to_wire()]) as server:
-        batch = measure(engine, probe(server.port, **options), host="a.example")
+        batch = measure(engine, probe(server.port, 3, 0.5, **options), host="a.example")
     assert batch.received[0] == received
     assert batch.error[0] == (0 if received else ERROR_ERRNO + 74)  # EBADMSG
 
@@ -236,7 +236,7 @@ def test_ipv6_serves_as_well(engine: DnsEngine) -> None:
     "options", [{"type": "NONSENSE"}, {"query": "a..b"}, {"query": "x" * 64}, {"protocol": "carrier pigeon"}]
 )
 def test_what_cannot_be_asked_is_an_error_not_loss(engine: DnsEngine, options: dict[str, str]) -> None:
-    batch = measure(engine, probe(53, **options), host="a.example")
+    batch = measure(engine, probe(53, 3, 0.5, **options), host="a.example")
     assert (batch.received[0], batch.error[0]) == (0, ERROR_ERRNO + 22)
     assert batch.flags[0] & Flag.SEND_ERROR
 

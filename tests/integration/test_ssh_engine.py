@@ -1,15 +1,12 @@
 """SSH greetings: from a real sshd, and from servers that are slow, wrong, talkative or gone."""
 
-import shutil
 import socket
-import subprocess
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.integration.engine_bench import TcpServer, listen_on, measure, wait
+from tests.integration.engine_bench import TcpServer, free_port, listen_on, measure, running_sshd, wait
 
 from smokemesh.model.probe import Probe
 from smokemesh.model.rounds import ERROR_ERRNO, Flag
@@ -31,26 +28,10 @@ def probe(port: int, **options: str) -> Probe:
     return Probe(name="s", kind="ssh", pings=3, interval=0.02, timeout=1.0, options=tuple(sorted(pairs.items())))
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
-
-
 @pytest.fixture(scope="module")
 def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    program = shutil.which("sshd", path="/usr/sbin:/usr/local/sbin")
-    if program is None:
-        pytest.skip("needs Debian package openssh-server")
-    here, port = tmp_path_factory.mktemp("sshd"), free_port()
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(here / "key")], check=True)
-    Path("/run/sshd").mkdir(exist_ok=True)
-    config = here / "config"
-    config.write_text(f"ListenAddress 127.0.0.1:{port}\nHostKey {here}/key\nPidFile none\nUsePAM no\nMaxStartups 100\n")
-    with subprocess.Popen([program, "-D", "-e", "-f", str(config)], stderr=subprocess.PIPE, text=True) as process:
-        assert process.stderr is not None
-        assert "listening" in process.stderr.readline()
+    with running_sshd(tmp_path_factory.mktemp("sshd")) as port:
         yield port
-        process.terminate()
 
 
 @pytest.mark.privileged

@@ -234,7 +234,9 @@ class CommandEngine(PacedEngine):
         rtts = list(job.order.reader.read(output, job.ask))
         if not rtts and output.status > 0 and output.stderr.strip():
             self._say(job.attempt.probe.name, f"{job.order.program} ended with {output.status}: {_first_line(output)}")
-        self._end(job.attempt, rtts, exact=job.order.tool is not None and job.order.tool.own_clock)
+        # Only a time that our own clock took is spoilt when this host stood still; that a program failed is not.
+        tool = job.order.tool
+        self._end(job.attempt, rtts, exact=not rtts or (tool.own_clock if tool else job.order.options.parse != "exit"))
 
     def _end(self, attempt: Attempt, rtts: list[float], error: int = 0, flags: int = 0, *, exact: bool = False) -> None:
         if attempt.round.attempts == 1:

@@ -82,7 +82,7 @@ def refusal(probe: Probe, commands: Collection[str]) -> str:
         if "/" in program and program in commands:
             return ""
         return f"{program} is no known tool, and the agent's limits.commands does not name its path"
-    if "/" in program and program not in commands and not _usual(program, wanted.tool.program):
+    if program not in (wanted.tool.program, *commands) and not _usual(program, wanted.tool.program):
         return f"{program} is not {wanted.tool.program} in a system directory, and limits.commands does not name it"
     name = wanted.options.tool
     free = next(_free(wanted), "") if name not in commands else ""

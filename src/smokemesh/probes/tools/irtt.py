@@ -24,7 +24,8 @@ def _command(options: Irtt, ask: Ask) -> Run:
     duration = ask.spacing * (ask.pings - 0.5)
     line = ["irtt", "client", "-Q", "-o", "-", f"-{ask.family}", "--tstamp=midpoint", "--stats=none"]
     line += ["-i", f"{round(ask.spacing * 1e6)}us", "-d", f"{round(duration * 1e6)}us"]
-    line += [f"--wait={round(max(ask.timeout, 0.001) * 1e3)}ms"]
+    # After the last packet: thrice the longest RTT, or the timeout when nothing was answered.
+    line += [f"--wait=3x{round(max(ask.timeout, 0.001) * 1e3)}ms"]
     wanted = {
         "-l": options.length, "--dscp": options.dscp, "--fill": options.fill, "--sfill": options.serverfill,
         "--local": options.localaddr, "--hmac": options.hmac,
