@@ -1,5 +1,9 @@
 """The prober with the real ICMP engine on loopback, and with engines that fail."""
 
+import contextlib
+import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -250,3 +254,76 @@ def test_making_the_first_engine_fails_at_once_and_in_one_line() -> None:
 
     with pytest.raises(HostError, match="no right"):
         Prober(Limits(), lambda batch: None, make).prepare("icmp")
+
+
+def test_every_kind_is_measured_beside_the_others_and_told_apart(running: Running) -> None:
+    """ICMP, TCP and HTTP at once; engines with a thread of their own leave the tick to the others."""
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as server:
+        answering = threading.Thread(target=_answer, args=(server,), daemon=True)
+        answering.start()
+        port = server.getsockname()[1]
+        rhythm = {"step": 0.3, "pings": 3, "interval": 0.02, "timeout": 0.1}
+        probes = {
+            "quick": QUICK,
+            "tcp": Probe(name="tcp", kind="tcp", options=(("port", str(port)),), **rhythm),  # type: ignore[arg-type]
+            "web": Probe(name="web", kind="http", options=(("url", f"http://{{host}}:{port}/"),), **rhythm),  # type: ignore[arg-type]
+        }
+        hosts = {"quick": "127.0.0.7", "tcp": "127.0.0.1", "web": "127.0.0.1"}
+        tasks = tuple(
+            Task(id=n, target=f"/{name}", host=host, probe=name) for n, (name, host) in enumerate(hosts.items(), 1)
+        )
+        limits = Limits(least_interval=0.05)
+        assignment = Assignment(version="1", agent="boomer", tasks=tasks, probes=probes)
+        made = make_plan(assignment, "boomer", limits, lambda name, family: literal(name, family) or GONE)
+        assert made.problems == {}
+        running.limits = limits
+        running.measure(made)
+        running.until(lambda: all((running.rounds().task == n).sum() >= 3 for n in (1, 2, 3)))
+        found = running.rounds()
+        server.shutdown(socket.SHUT_RDWR)
+    answering.join(5)
+    for n in (1, 2, 3):
+        mine = found.task == n
+        assert (found.received[mine] == found.sent[mine]).all(), n
+        assert found.sent[mine].max() == (5 if n == 1 else 3), n
+    assert "icmp4=" in running.prober.engines()
+    assert "tcp=connect" in running.prober.engines()
+    assert "http=libcurl/" in running.prober.engines()
+
+
+def _answer(server: socket.socket) -> None:
+    while True:
+        try:
+            caller, _ = server.accept()
+        except OSError:
+            return
+        with caller:
+            caller.settimeout(1)
+            with contextlib.suppress(OSError):
+                if caller.recv(4096):
+                    caller.sendall(b"HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n")
+
+
+def test_limits_hold_for_addresses_an_engine_comes_upon(running: Running) -> None:
+    assert running.prober.permit("127.0.0.1") == ""
+    running.limits = Limits(deny=("127.0.0.0/8",))
+    running.measure(plan("127.0.0.1"))
+    running.until(lambda: running.prober.plan is not None)
+    assert running.prober.permit("127.0.0.1") == "127.0.0.1 is in 127.0.0.0/8 (limits.deny)"
+
+
+@pytest.mark.parametrize("kind", ["icmp", "tcp", "http", "dns", "ssh", "smtp", "command"])
+def test_every_kind_has_its_engine(kind: str) -> None:
+    engine = make_engine(kind)
+    try:
+        assert engine.busy == 0
+        assert len(engine.take()) == 0
+        assert engine.describe()
+    finally:
+        engine.close()
+
+
+def test_an_agent_loads_only_what_it_measures() -> None:
+    code = "import sys; from smokemesh.probes.table import make_engine; make_engine('icmp'); print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30)
+    assert not {"pycurl", "ssl", "dns", "subprocess", "smokemesh.probes.paced"} & set(loaded.stdout.split())

@@ -106,8 +106,8 @@ def questions(assignment: Assignment) -> Iterator[tuple[str, str]]:
     """The names an agent must know the addresses of to measure this, each with its family."""
     for task in assignment.tasks:
         probe = assignment.probes.get(task.probe)
-        if probe is not None and not nonsense(probe):
-            yield destination(probe, task.host), probe.family
+        if probe is not None and not nonsense(probe) and (name := destination(probe, task.host)):
+            yield name, probe.family
 
 
 def make_plan(assignment: Assignment, agent: str, limits: Limits, lookup: Lookup) -> Plan:
