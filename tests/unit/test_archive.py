@@ -87,6 +87,17 @@ def test_levels_meet_without_gap_and_without_overlap() -> None:
     assert spans[0][0] == 0
 
 
+def test_a_young_archive_gives_all_its_rounds() -> None:
+    """Its coarse rows reach back before the first round that is known: they are not needed."""
+    unknown = [[NAN, NAN, NAN, NAN, NAN]] * 30
+    fine = table("AVERAGE", 1, 36_000, [*unknown, *[[0, 0.02, 0.01, 0.02, 0.03]] * 14])
+    coarse = table("AVERAGE", 12, 36_000, [[0, 0.02, 0.01, 0.02, 0.03]] * 2)
+    finest, others = split(archive(fine, coarse), 10**9)
+    assert finest is not None
+    assert len(finest.end) == 14
+    assert [len(other.end) for other in others] == [0]
+
+
 def test_nothing_is_taken_from_when_it_was_measured_otherwise() -> None:
     fine = table("AVERAGE", 1, 36_000, [[0, 0.02, 0.01, 0.02, 0.03]] * 20)
     finest, _ = split(archive(fine), 34_000)

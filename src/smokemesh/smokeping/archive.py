@@ -127,21 +127,24 @@ def split(archive: Archive, before: int) -> tuple[Table | None, list[Table]]:
     Where a coarse row reaches into the finer table's time, the coarse row is taken and the finer rows inside it are not:
     no time is left out and none is counted twice.
     """
-    tables = [_known(table) for table in archive.of("AVERAGE")]
+    tables = archive.of("AVERAGE")
     kept: list[Table] = []
     until = before
     for table, coarser in zip(tables, [*tables[1:], None], strict=True):
-        mine = _rows(table, table.end <= until)
-        if coarser is not None and len(mine.end):
-            # The last coarse row that begins before this table does.
-            reach = coarser.end[(coarser.begin < mine.begin[0]) & (coarser.end > mine.begin[0])]
-            if len(reach):
-                mine = _rows(mine, mine.begin >= reach[-1])
+        mine = _known(_rows(table, table.end <= until))
+        if coarser is not None and len(table.end):
+            # A table reaches back to its first row, whatever is known of it.
+            until = min(until, _meeting(_known(coarser), int(table.begin[0])))
+            mine = _rows(mine, mine.begin >= until)
         kept.append(mine)
-        if len(mine.end):
-            until = min(until, int(mine.begin[0]))
     finest = [table for table in kept if table.resolution == archive.step]
     return (finest[0] if finest else None), [table for table in kept if table.resolution != archive.step]
+
+
+def _meeting(coarser: Table, begin: int) -> int:
+    """Where a coarser table hands over to one that begins at `begin`: at the end of the row that lies across, if one does."""
+    across = coarser.end[(coarser.begin < begin) & (coarser.end > begin)]
+    return int(across[-1]) if len(across) else begin
 
 
 def _known(table: Table) -> Table:
