@@ -28,7 +28,8 @@ def standing(rows: list[tuple[str, str, float, int]]) -> Standing:
     return Standing(
         task=np.array([world.task(row[0]) for row in rows], "u8"), agent=[row[1] for row in rows],
         rounds=np.ones(n, "u8"), sent=np.full(n, 20, "u8"), received=np.array([row[3] for row in rows], "u8"),
-        flags=np.zeros(n, "u4"), median=median, greatest=median * 3, deviation=median / 10,
+        flags=np.zeros(n, "u4"), median=median, mean=median, least=median / 2, greatest=median * 3,
+        deviation=median / 10,
     )  # fmt: skip
 
 
@@ -97,7 +98,7 @@ class Counting:
 
     asked = 0
 
-    def ranking(self, begin: int, end: int, newest: bool = False) -> Standing:
+    def ranking(self, begin: int, end: int, *, newest: bool = False, most: int = 0) -> Standing:
         self.asked += 1
         return standing(ROWS)
 
@@ -107,11 +108,13 @@ def test_the_store_is_asked_once_for_all_who_look() -> None:
     kept = charts.Rankings(store, lambda: now[0])  # type: ignore[arg-type]
     asked = charts.window("now-1h", "now", world.settings(), NOW)
     for _ in range(5):
-        kept.over(asked)
+        kept.over(asked, 10)
     assert store.asked == 1
-    now[0] += 11 * 10**9
-    kept.over(asked)
+    kept.over(asked, 5000)
     assert store.asked == 2
+    now[0] += 11 * 10**9
+    kept.over(asked, 10)
+    assert store.asked == 3
     for hours in range(1, 30):
-        kept.over(charts.window(f"now-{hours}h", "now", world.settings(), NOW))
+        kept.over(charts.window(f"now-{hours}h", "now", world.settings(), NOW), 10)
     assert len(kept._held) <= 8

@@ -263,12 +263,15 @@ def test_downloads_are_of_what_is_shown(page: Page) -> None:
         assert (answer.status, answer.headers["content-type"]) == (200, kind)
 
 
-@pytest.mark.parametrize("place", ["/", TARGET, "/targets/changzhou", "/agents", f"{TARGET}?view=side"])
+@pytest.mark.parametrize(
+    "place",
+    ["/", TARGET, "/targets/changzhou", "/agents", f"{TARGET}?view=side", "/targets/compare", "/charts", "/search?q=a"],
+)
 def test_a_phone_shows_it_without_scrolling_sideways(page: Page, place: str) -> None:
     page.set_viewport_size({"width": 390, "height": 844})
     page.goto(place)
     page.wait_for_load_state("load")
-    if TARGET in place:
+    if TARGET in place or "compare" in place:
         settled(page)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     expect(page.locator("#menu")).not_to_be_visible()
@@ -298,4 +301,82 @@ def test_the_agents_page_says_when_nobody_answers(page: Page, said: list[str]) -
     expect(lamp).to_contain_text("connection lost")
     page.unroute("**/agents")
     expect(lamp).to_have_attribute("data-state", "on", timeout=15_000)
+    said.clear()
+
+
+def test_several_targets_in_one_graph(page: Page) -> None:
+    page.goto("/")
+    page.locator(".card", has_text="Zürich and the rest").click()
+    expect(page.locator("h1")).to_have_text("Zürich and the rest")
+    settled(page)
+    expect(page.locator(".listing tbody tr")).to_have_count(5)
+    expect(page.locator(".missing-lines")).to_contain_text("/transit/gone")
+    before = loads(page)
+    page.locator("#agents button", has_text="tokyo").click()
+    settled(page, before)
+    expect(page.locator(".listing tbody tr")).to_have_count(4)
+    assert "/transit/tokyo~boomer" not in query(page)["line"]
+    drag(page, 0.3, 0.6)
+    page.wait_for_url(re.compile("from=20"))
+    assert len(query(page)["line"]) == 4
+    page.get_by_text("Separate").click()
+    expect(page.locator(".graph")).to_have_count(4)
+    page.locator(".listing a").first.click()
+    expect(page.locator("h1")).to_have_text("Zürich")
+    assert query(page)["agent"] == ["slater"]
+
+
+def test_several_targets_are_live(page: Page, master: app.Standing) -> None:
+    page.goto("/targets/compare?from=now-15m&to=now")
+    settled(page)
+    expect(page.locator("#live")).to_have_attribute("data-state", "on")
+    before = loads(page)
+    batch = world.fresh("/transit/tokyo", "boomer", time.time_ns())
+    master.store.insert("boomer", batch, "several-live")
+    master.live.publish("boomer", batch)
+    settled(page, before)
+
+
+def test_charts_and_their_graphs(page: Page) -> None:
+    page.goto("/")
+    page.get_by_role("link", name="Charts").click()
+    expect(page.locator(".chart")).to_have_count(4)
+    expect(page.locator(".ranked .mini canvas").first).to_be_visible()
+    page.locator(".chart h2 a", has_text="Packet loss").click()
+    page.get_by_text("24h", exact=True).click()
+    expect(page.locator(".ranked").first).to_contain_text("/changzhou/rack30")
+    expect(page.locator(".ranked").first).to_contain_text("100 %")
+    assert query(page)["from"] == ["now-24h"]
+    page.locator(".ranked").nth(1).click()
+    settled(page)
+    assert query(page)["from"] == ["now-24h"]
+    assert len(query(page)["agent"]) == 1
+
+
+def test_another_tree_is_walked_and_kept(page: Page) -> None:
+    page.goto("/")
+    page.get_by_role("link", name="By owner").click()
+    expect(page.locator("h1")).to_have_text("By owner")
+    page.locator("#tree li[data-path='/networks'] > .fold").click()
+    page.locator("#tree li[data-path='/networks/abroad'] > .fold").click()
+    page.locator("#tree").get_by_text("london").click()
+    expect(page.locator("h1")).to_have_text("London")
+    settled(page)
+    expect(page.locator(".crumbs")).to_contain_text("abroad")
+    page.locator("#ranges").get_by_text("6h").click()
+    expect(page).to_have_url(re.compile("hierarchy=owner"))
+    page.reload()
+    expect(page.locator("#tree .current")).to_have_text("london")
+    page.get_by_role("link", name="Targets", exact=True).click()
+    expect(page.locator("h1")).to_have_text("All targets")
+
+
+def test_search_by_a_name_that_is_nowhere_else(page: Page, said: list[str]) -> None:
+    page.goto("/smokeping.cgi?target=old.rack29")
+    expect(page.locator("h1")).to_have_text("There is no such page")
+    page.locator("main .search button").click()
+    expect(page.locator(".hits li")).to_have_count(1)
+    page.locator(".hits a").click()
+    expect(page.locator("h1")).to_have_text("29柜")
+    settled(page)
     said.clear()

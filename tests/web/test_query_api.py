@@ -38,7 +38,9 @@ def ask(client: TestClient[Litestar], path: str, status: int = 200, /, **params:
 
 def test_the_tree_tells_states_of_places(client: TestClient[Litestar]) -> None:
     root = ask(client, "tree")
-    assert [child["path"] for child in root["children"]] == ["/changzhou", "/transit", "/office", "/empty"]
+    assert [child["path"] for child in root["children"]] == [
+        "/changzhou", "/transit", "/office", "/empty", "/compare",
+    ]  # fmt: skip
     room = root["children"][0]
     assert room["state"] == "down"
     assert room["counts"]["down"] == 1

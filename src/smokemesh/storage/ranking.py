@@ -5,7 +5,7 @@ the edges. So it is counted to five minutes, and at most about a hundred rows of
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -16,6 +16,9 @@ from smokemesh.storage import arrows
 from smokemesh.storage.schema import BINS
 
 SECOND: Final = 1_000_000_000
+_SECONDS: Final = ("mean", "least", "greatest", "deviation")
+#: How far bounds are widened for what sketches and sums of floats are off.
+_DOUBT: Final = 0.02
 #: Ranges up to this, seconds, are counted round by round.
 _ROUND_BY_ROUND: Final = 900
 
@@ -30,8 +33,10 @@ class Standing:
     sent: NDArray[np.uint64]
     received: NDArray[np.uint64]
     flags: NDArray[np.uint32]
-    #: Of all answered pings of the range.
+    #: Of all answered pings of the range; NaN also where it was not asked for.
     median: NDArray[np.float64]
+    mean: NDArray[np.float64]
+    least: NDArray[np.float64]
     greatest: NDArray[np.float64]
     #: Population standard deviation of all answered pings.
     deviation: NDArray[np.float64]
@@ -83,28 +88,64 @@ def values(parts: Sequence[tuple[int, int, int]]) -> dict[str, Any]:
     return {"bins": bins, "firsts": firsts, "lasts": lasts, "first": min(firsts), "last": max(lasts)}
 
 
-def standing(table: pa.Table, scale: float = 1.0) -> Standing:
-    """An answer of a statement `ranking_…`, whose sketches count in `scale` of a second."""
+def exact(table: pa.Table) -> Standing:
+    """An answer counted round by round."""
+    return _standing(table, arrows.column(table, "median") if table.num_rows else np.empty(0))
+
+
+def rough(table: pa.Table) -> Standing:
+    """An answer from bins: medians are still missing."""
+    return _standing(table, np.full(table.num_rows, np.nan))
+
+
+def with_medians(all_: Standing, table: pa.Table, scale: float) -> Standing:
+    """With the medians of an answer of `ranking_medians`, whose sketches count in `scale` of a second."""
+    place = {pair: k for k, pair in enumerate(zip(all_.task.tolist(), all_.agent, strict=True))}
+    median = np.full(len(all_), np.nan)
+    if table.num_rows:
+        pairs = zip(table["task"].to_pylist(), table["agent"].to_pylist(), strict=True)
+        rows = np.array([place.get(pair, -1) for pair in pairs])
+        # A round stored in between may bring a series that was not there before.
+        median[rows[rows >= 0]] = arrows.column(table, "median")[rows >= 0] * scale
+    median = np.where(all_.received > 0, median, np.nan)
+    # A sketch is within its accuracy of a true RTT; least and greatest are exact.
+    return replace(all_, median=np.clip(median, all_.least, all_.greatest))
+
+
+def leaders(all_: Standing, most: int) -> NDArray[np.intp]:
+    """Rows that may be among the first `most` by median, and those that are by the other figures.
+
+    A median lies within one standard deviation of the mean. So whoever could not reach the lower bound of `most`
+    others is none of the first.
+    """
+    chosen = np.zeros(len(all_), bool)
+    least = np.maximum(all_.mean - all_.deviation, all_.least) * (1 - _DOUBT)
+    greatest = np.minimum(all_.mean + all_.deviation, all_.greatest) * (1 + _DOUBT)
+    known = np.sort(least[~np.isnan(least)])
+    if len(known):
+        chosen |= greatest >= known[max(0, len(known) - most)]
+    for figure in (all_.loss, all_.greatest, all_.deviation):
+        order = np.argsort(np.where(np.isnan(figure), -np.inf, figure))
+        chosen[order[max(0, len(order) - most) :]] = True
+    return np.flatnonzero(chosen & (all_.received > 0))
+
+
+def _standing(table: pa.Table, median: NDArray[Any]) -> Standing:
     if table.num_rows == 0:
         none: dict[str, Any] = {name: np.empty(0, np.uint64) for name in ("task", "rounds", "sent", "received")}
-        none |= {name: np.empty(0) for name in ("median", "greatest", "deviation")}
+        none |= {name: np.empty(0) for name in ("median", *_SECONDS)}
         return Standing(agent=(), flags=np.empty(0, np.uint32), **none)
-    received = arrows.column(table, "received").astype(np.uint64)
-    answered = received > 0
-
-    def known(values: NDArray[Any]) -> NDArray[np.float64]:
-        return np.where(answered, values.astype(np.float64), np.nan)
-
-    least, greatest = known(arrows.column(table, "least")), known(arrows.column(table, "greatest"))
+    counts: dict[str, Any] = {
+        name: arrows.column(table, name).astype(np.uint64) for name in ("task", "rounds", "sent", "received")
+    }
+    answered = counts["received"] > 0
+    seconds: dict[str, Any] = {
+        name: np.where(answered, arrows.column(table, name).astype(np.float64), np.nan) for name in _SECONDS
+    }
     return Standing(
-        task=arrows.column(table, "task").astype(np.uint64),
         agent=table["agent"].to_pylist(),
-        rounds=arrows.column(table, "rounds").astype(np.uint64),
-        sent=arrows.column(table, "sent").astype(np.uint64),
-        received=received,
         flags=arrows.column(table, "flags").astype(np.uint32),
-        # A sketch is within its accuracy of a true RTT; least and greatest are exact.
-        median=np.clip(known(arrows.column(table, "median")) * scale, least, greatest),
-        greatest=greatest,
-        deviation=known(arrows.column(table, "deviation")),
+        median=np.where(answered, median.astype(np.float64), np.nan),
+        **counts,
+        **seconds,
     )

@@ -23,7 +23,7 @@ from smokemesh.settings.shape import Retention
 from smokemesh.storage import arrows, ranking
 from smokemesh.storage.clients import Clients
 from smokemesh.storage.levels import SECOND, Plan, kept, plan
-from smokemesh.storage.ranking import Standing, is_short, pieces, standing
+from smokemesh.storage.ranking import Standing
 from smokemesh.storage.schema import ACCURACY, BINS, LATEST, RAW, ROLLUPS, Schema, quoted
 from smokemesh.storage.statements import statements
 from smokemesh.storage.store import LevelUsage
@@ -137,15 +137,25 @@ class ClickHouseRounds:
             found += _newest(self._ask("latest_until", RAW, values | {"since": since, "until": until}, pairs))
         return found
 
-    def ranking(self, begin: int, end: int, newest: bool = False) -> Standing:
-        """Every task as every agent saw it in a range, or the newest round of each in it, by one statement."""
+    def ranking(self, begin: int, end: int, *, newest: bool = False, most: int = 0) -> Standing:
+        """Every task as every agent saw it in a range, or the newest round of each in it.
+
+        With `most`, of a long range only those have a median that are among the first `most` by any of the figures.
+        """
         values: dict[str, Any] = {"begin": max(begin, 0), "end": max(end, 0)}
         if newest:
-            return standing(self._ask("ranking_latest", LATEST, values))
-        if is_short(begin, end):
-            return standing(self._ask("ranking_rounds", RAW, values))
-        parts = pieces(max(begin, 0), end, time.time_ns(), kept(self._retention))
-        return standing(self._ask("ranking_rollup", ROLLUPS, ranking.values(parts)), 1 / SECOND)
+            return ranking.exact(self._ask("ranking_latest", LATEST, values))
+        if ranking.is_short(begin, end):
+            return ranking.exact(self._ask("ranking_rounds", RAW, values))
+        parts = ranking.pieces(max(begin, 0), end, time.time_ns(), kept(self._retention))
+        values = ranking.values(parts)
+        all_ = ranking.rough(self._ask("ranking_rollup", ROLLUPS, values))
+        wanted = ranking.leaders(all_, most) if most else np.flatnonzero(all_.received > 0)
+        if len(wanted) == 0:
+            return all_
+        values |= {"tasks": all_.task[wanted].tolist(), "agents": [all_.agent[k] for k in wanted.tolist()]}
+        pairs = statements("questions")["pairs"].template
+        return ranking.with_medians(all_, self._ask("ranking_medians", ROLLUPS, values, pairs), 1 / SECOND)
 
     def rounds(self, question: SeriesQuestion) -> RoundBatch:
         """The raw rounds of the range in order of time, every RTT, the first `points` of them."""

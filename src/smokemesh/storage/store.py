@@ -50,11 +50,11 @@ class RoundStore(Protocol):
         wrong, and the newest round before it is told.
         """
 
-    def ranking(self, begin: int, end: int, newest: bool = False) -> Standing:
+    def ranking(self, begin: int, end: int, *, newest: bool = False, most: int = 0) -> Standing:
         """Every (task, agent) with rounds in the range (nanoseconds UTC), or with its newest round alone.
 
         Ranges longer than a quarter of an hour are counted by whole bins of five minutes, longer ones that lie far
-        back by coarser bins.
+        back by coarser bins. With `most`, those that are not among the first `most` by any figure may lack a median.
         """
 
     def rounds(self, question: SeriesQuestion) -> RoundBatch:

@@ -20,7 +20,7 @@ MOST: Final = 200
 
 def ranked(desk: Desk, asked: charts.Window, wanted: list[Chart], most: int) -> list[charts.Ranked]:
     """Charts over a range; `most` entries each, or as many as each says for 0."""
-    found = desk.rankings.over(asked)
+    found = desk.rankings.over(asked, max(most or chart.entries for chart in wanted))
     known = charts.recognize(desk.board.now(desk.settings), found)
     return [charts.rank(chart, found, known, most or chart.entries) for chart in wanted]
 
@@ -48,9 +48,7 @@ def get_chart(
     return _page(desk, request, [chart], check_number("entries", entries, 0, MOST), chart.title)
 
 
-def _page(
-    desk: Desk, request: Request[Any, Any, Any], wanted: list[Chart], most: int, title: str
-) -> Response[str]:
+def _page(desk: Desk, request: Request[Any, Any, Any], wanted: list[Chart], most: int, title: str) -> Response[str]:
     reader, query = pages.visitor(request), request.query_params
     asked = charts.window(query.get("from", ""), query.get("to", ""), desk.settings, clock())
     shown = ranked(desk, asked, wanted, most)

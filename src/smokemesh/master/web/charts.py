@@ -27,8 +27,11 @@ NEWEST: Final = "round"
 DEFAULT_FROM: Final = "now-1h"
 #: Ranges the pages offer; any other may be written.
 OFFERED: Final = (NEWEST, "1h", "3h", "24h", "7d", "30d", "1y")
-#: Seconds an answer of the store is used again, for everybody, and how many are kept.
+#: Medians are known of so many at least; who asks for more waits for all of them.
+FIRST_KNOWN: Final = 200
+#: Seconds an answer of the store is used again, for everybody, at least and as a share of its range; how many are kept.
 FRESH_FOR: Final = 10.0
+_FRESH_SHARE: Final = 1 / 1000
 _MOST_KEPT: Final = 8
 
 
@@ -91,13 +94,15 @@ _VALUES: Final[dict[str, Callable[[Standing], NDArray[np.float64]]]] = {
 def rank(chart: Chart, all_: Standing, known: Sequence["Known | None"], most: int) -> Ranked:
     """The first `most` of a chart, the highest first; `known` tells for each row what it is, None for nothing we show."""
     values = _VALUES[chart.sorter](all_)
-    usable = ~np.isnan(values) & np.array([one is not None for one in known], bool)
-    rows = np.flatnonzero(usable)
+    shown = np.array([one is not None for one in known], bool)
+    rows = np.flatnonzero(~np.isnan(values) & shown)
+    # Those far behind may lack the median that would rank them: they count all the same.
+    count = int(np.count_nonzero((all_.received > 0) & shown)) if chart.sorter == "median" else len(rows)
     # A stable order of equals: that of the tree.
     places = np.array([one.place if one else 0 for one in known], np.int64)
     order = rows[np.lexsort((places[rows], -values[rows]))]
     entries = (_entry(k + 1, all_, int(row), float(values[row]), known[int(row)]) for k, row in enumerate(order[:most]))
-    return Ranked(chart=chart, count=len(rows), entries=tuple(entry for entry in entries if entry))
+    return Ranked(chart=chart, count=count, entries=tuple(entry for entry in entries if entry))
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,22 +181,30 @@ def window(begin: str, end: str, settings: MasterSettings, now: int) -> Window:
     return Window(*written, ranges.parse_range(*written, now))
 
 
+def fresh_for(asked: Window) -> float:
+    """Seconds an answer for this range may be used again: a minute and a half for a day."""
+    return max(FRESH_FOR, asked.span.seconds * _FRESH_SHARE)
+
+
 class Rankings:
     """Answers of the store, asked once for everybody who looks at the same range."""
 
     def __init__(self, store: RoundStore, clock: Callable[[], int]) -> None:
         self._store, self._clock = store, clock
         self._lock = threading.Lock()
-        self._held: dict[tuple[str, str], tuple[int, Standing]] = {}
+        self._held: dict[tuple[str, str, bool], tuple[int, Standing]] = {}
 
-    def over(self, asked: Window) -> Standing:
-        """Every series over a range."""
-        key, now = (asked.begin, asked.end), self._clock()
+    def over(self, asked: Window, most: int) -> Standing:
+        """Every series over a range; the first `most` by any figure have a median."""
+        every = most > FIRST_KNOWN
+        key, now = (asked.begin, asked.end, every), self._clock()
         with self._lock:
             when, held = self._held.get(key, (0, None))
-            if held is not None and 0 <= now - when <= FRESH_FOR * ranges.NANO:
+            if held is not None and 0 <= now - when <= fresh_for(asked) * ranges.NANO:
                 return held
-            found = self._store.ranking(asked.span.begin, asked.span.end, asked.newest)
+            found = self._store.ranking(
+                asked.span.begin, asked.span.end, newest=asked.newest, most=0 if every else FIRST_KNOWN
+            )
             self._held.pop(key, None)
             while len(self._held) >= _MOST_KEPT:
                 self._held.pop(next(iter(self._held)))

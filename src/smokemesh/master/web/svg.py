@@ -18,6 +18,7 @@ from smokemesh.analysis import smoke
 from smokemesh.master.web.language import Catalogue
 from smokemesh.master.web.screen import duration, percent
 from smokemesh.master.web.summary import Summary
+from smokemesh.model.rounds import Flag
 from smokemesh.model.series import BANDS, Series
 
 NANO: Final = 10**9
@@ -551,6 +552,8 @@ def _below(picture: Picture) -> list[str]:
         lines.append(escape(f"{t('median')}:  {medians}   {t('deviation')} {duration(s.deviation)}"))
         doubt = f"   {t('doubtful_text', count=s.doubtful)}" if s.doubtful else ""
         lines.append(escape(f"{t('loss')}:  {losses}{doubt}"))
+    if any((line.series.flags & Flag.IMPORTED).any() for line in picture.lines):
+        lines.append(escape(t("imported_text")))
     zone = datetime.fromtimestamp(picture.end / NANO, picture.zone).isoformat()[-6:]
     span = " – ".join(
         datetime.fromtimestamp(time / NANO, picture.zone).strftime("%Y-%m-%d %H:%M")

@@ -146,6 +146,7 @@ SELECT
     quantileExactInclusiveArray(0.5)(answered) AS median,
     minArray(answered) AS least,
     maxArray(answered) AS greatest,
+    avgArray(answered) AS mean,
     stddevPopStableArray(answered) AS deviation
 FROM $table AS r
 WHERE r.time >= fromUnixTimestamp64Nano({begin:Int64}) AND r.time < fromUnixTimestamp64Nano({end:Int64})
@@ -164,12 +165,14 @@ SELECT
     arrayReduce('quantileExactInclusive(0.5)', answered) AS median,
     if(empty(answered), nan, arrayMin(answered)) AS least,
     if(empty(answered), nan, arrayMax(answered)) AS greatest,
+    arrayAvg(answered) AS mean,
     arrayReduce('stddevPopStable', answered) AS deviation
 FROM $table AS l FINAL
 WHERE l.time >= fromUnixTimestamp64Nano({begin:Int64}) AND l.time < fromUnixTimestamp64Nano({end:Int64})
 
 -- name: ranking_rollup
 -- The same from whole bins of several levels: of level `bins[k]` those from `firsts[k]` up to `lasts[k]`, seconds.
+-- Without medians: the sketches they come from are most of what a row takes to read.
 SELECT
     r.task AS task,
     r.agent AS agent,
@@ -177,12 +180,25 @@ SELECT
     sum(r.sent) AS sent,
     sum(r.received) AS received,
     groupBitOr(r.flags) AS flags,
-    quantileDDMerge($accuracy, 0.5)(r.sketch) AS median,
     min(r.least) AS least,
     max(r.greatest) AS greatest,
+    sum(r.total) / received AS mean,
     sqrt(greatest(sum(r.squares) / received - pow(sum(r.total) / received, 2), 0)) AS deviation
 FROM $table AS r
 WHERE r.bin IN {bins:Array(UInt32)}
+    AND r.time >= toDateTime({first:UInt32}, 'UTC') AND r.time < toDateTime({last:UInt32}, 'UTC')
+    AND arrayExists(
+        (b, f, l) -> r.bin = b AND toUInt32(r.time) >= f AND toUInt32(r.time) < l,
+        {bins:Array(UInt32)}, {firsts:Array(UInt32)}, {lasts:Array(UInt32)}
+    )
+GROUP BY task, agent
+
+-- name: ranking_medians
+-- The medians of some of them.
+SELECT r.task AS task, r.agent AS agent, quantileDDMerge($accuracy, 0.5)(r.sketch) AS median
+FROM $table AS r
+WHERE r.task IN {tasks:Array(UInt64)} AND r.agent IN {agents:Array(String)} $pairs
+    AND r.bin IN {bins:Array(UInt32)}
     AND r.time >= toDateTime({first:UInt32}, 'UTC') AND r.time < toDateTime({last:UInt32}, 'UTC')
     AND arrayExists(
         (b, f, l) -> r.bin = b AND toUInt32(r.time) >= f AND toUInt32(r.time) < l,
