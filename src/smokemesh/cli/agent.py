@@ -27,6 +27,14 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 @click.option("--shared-secret", metavar="FILE", help="File with the secret, mode 0600.")
 @click.option("--cache-dir", "--data", "data", metavar="DIR", help="Where unsent rounds and the assignment are kept.")
 @click.option("--ca-file", metavar="FILE", help="Certificates to trust instead of the system's.")
+@click.option(
+    "--allow-command",
+    "commands",
+    multiple=True,
+    metavar="WHAT",
+    help="Beside limits.commands: path of a program the master may have run, name of a tool whose every option is "
+    "followed, or * for all.",
+)
 @click.option("--pid-dir", metavar="DIR", help="Write the process number to DIR/smokemesh-agent.pid.")
 @click.option("--logfile", metavar="FILE", help="Log to FILE instead of stderr.")
 def command(config: str | None, pid_dir: str | None, logfile: str | None, **given: Any) -> None:
@@ -62,9 +70,17 @@ def _travel_light() -> None:
 
 def _settings(config: str | None, given: dict[str, Any]) -> "AgentSettings":
     """The settings of the file, if there is one, with what was typed put over them."""
+    from dataclasses import replace
+
+    settings = _read_settings(config, given)
+    commands = (*settings.limits.commands, *given["commands"])
+    return replace(settings, limits=replace(settings.limits, commands=commands))
+
+
+def _read_settings(config: str | None, given: dict[str, Any]) -> "AgentSettings":
     from smokemesh.settings.shape import AgentSettings
 
-    typed = {key: value for key, value in given.items() if value and key != "master_url"}
+    typed = {key: value for key, value in given.items() if value and key not in ("master_url", "commands")}
     if given["master_url"]:
         typed["masters"] = _masters(given["master_url"])
     if config:
