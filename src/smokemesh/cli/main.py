@@ -42,6 +42,7 @@ COMMANDS: Final[dict[str, Entry]] = {
     "config": Entry("smokemesh.cli.config", "Check, show or convert a configuration file."),
     "keys": Entry("smokemesh.cli.keys", "The agents' keys on this master."),
     "agents": Entry("smokemesh.cli.agents", "The agents a master knows, and how they are."),
+    "alerts": Entry("smokemesh.cli.alerts", "What is raised, and what an alert would have said."),
     "query": Entry("smokemesh.cli.query", "Ask a master for measurements."),
     "import-rrd": Entry("smokemesh.cli.import_rrd", "Bring in the history of a SmokePing: its RRD files."),
     "doctor": Entry("smokemesh.cli.doctor", "What this host lacks, and the exact fix."),

@@ -64,17 +64,19 @@ def command(
         show(json.loads(answer))
 
 
-def ask(url: str, ca_file: str | None = None) -> bytes:
-    """The master's answer. Raises what it says is wrong."""
+def ask(url: str, ca_file: str | None = None, body: Any = None) -> bytes:
+    """The master's answer; a `body` is posted as JSON. Raises what it says is wrong."""
     if not url.startswith(("http://", "https://")):
         raise UsageError(f"--master {url.partition('/api/')[0]}: must begin with http:// or https://")
     import ssl
 
     try:
         context = ssl.create_default_context(cafile=ca_file) if url.startswith("https://") else None
-        with urllib.request.urlopen(url, timeout=PATIENCE, context=context) as answer:
-            body: bytes = answer.read()
-            return body
+        content = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(url, content, {"Content-Type": "application/json"} if content else {})
+        with urllib.request.urlopen(request, timeout=PATIENCE, context=context) as answer:
+            reply: bytes = answer.read()
+            return reply
     except urllib.error.HTTPError as error:
         raise _refusal(url, error) from None
     except FileNotFoundError:

@@ -201,7 +201,7 @@ def post_trial(desk: NamedDependency[Desk], data: TrialQuestion, lang: Lang = "e
     rule = trial.make(alert, compat=compat)
     agent, from_start = "", True
     if data.history:
-        rounds, from_start = trial.made_up(data.history, alert.type)
+        rounds, from_start = trial.made_up(data.history, trial.judges(alert))
     else:
         agent, batch = _measured(desk, data)
         rounds = trial.observed(batch, compat=compat)

@@ -10,9 +10,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-import numpy as np
-
-from smokemesh.analysis import stats
+from smokemesh.analysis.alerts.matchers import parse_matcher
+from smokemesh.analysis.alerts.observe import doubtful, observe
 from smokemesh.analysis.alerts.patterns import START
 from smokemesh.analysis.alerts.rules import History, Observation, PatternRule, Rule, make_rule
 from smokemesh.errors import UsageError
@@ -73,36 +72,16 @@ def _back(rule: Rule, history: History, compat: bool) -> tuple[int, ...]:
 
 
 def observed(batch: RoundBatch, *, compat: bool) -> list[Observation]:
-    """Measured rounds as rules see them."""
-    rtts = batch.matrix()
-    columns = (
-        stats.loss(batch.sent, batch.received),
-        stats.median(rtts),
-        _most(rtts),
-        stats.deviation(rtts),
-        stats.jitter(rtts),
-    )
-    found = zip(batch.time.tolist(), batch.step.tolist(), *(column.tolist() for column in columns), strict=True)
-    upper = _upper_median(rtts).tolist() if compat else columns[1].tolist()
-    return [
-        Observation(
-            time=time, step=step, loss=loss, median=median, max=most, deviation=deviation, jitter=jitter, rtt=rtt
-        )
-        for (time, step, loss, median, most, deviation, jitter), rtt in zip(found, upper, strict=True)
-    ]
+    """Measured rounds as rules see them, without those that are not blamed on the target."""
+    pairs = zip(observe(batch, compat=compat), doubtful(batch).tolist(), strict=True)
+    return [round for round, doubt in pairs if not doubt]
 
 
-def _most(rtts: np.ndarray) -> np.ndarray:
-    return stats.quantiles(rtts, (1.0,))[:, 0]
-
-
-def _upper_median(rtts: np.ndarray) -> np.ndarray:
-    """SmokePing's median: of an even number of answers the upper of the two in the middle."""
-    count = stats.answered(rtts)
-    if rtts.shape[1] == 0:
-        return np.full(len(rtts), np.nan)
-    ordered = np.sort(rtts.astype(np.float64), axis=1)  # NaN come last
-    return np.where(count > 0, ordered[np.arange(len(rtts)), np.minimum(count // 2, rtts.shape[1] - 1)], np.nan)
+def judges(alert: Alert) -> str:
+    """What a made-up history of this alert is of: "loss" or "rtt"."""
+    if alert.type == "matcher":
+        return parse_matcher(alert.pattern).type
+    return "loss" if alert.type == "loss" or (alert.type != "rtt" and alert.measure == "loss") else "rtt"
 
 
 def made_up(text: str, type: str) -> tuple[list[Observation], bool]:

@@ -39,6 +39,11 @@ class Matcher:
     maxlength: int
     _judge: Verdict = field(repr=False)
 
+    @property
+    def type(self) -> str:
+        """What it judges: "loss" or "rtt"."""
+        return "loss" if "Loss" in self.name else "rtt"
+
     def matches(self, sight: Sight) -> bool:
         """Is the alert on after this?"""
         return self._judge(self.parameters, sight)
