@@ -1,5 +1,8 @@
 """Ours and SmokePing's own parser on the same files: the same verdict, and the same tree."""
 
+import os
+import random
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -57,6 +60,52 @@ def test_the_program_says_the_same(name: str, verdicts: dict[str, tuple[Path, Tr
     run = subprocess.run(command, check=False, capture_output=True, text=True, timeout=30)
     assert (run.returncode == 0 and "syntax OK" in run.stdout) == ("tree" in verdicts[name][1]), run
 
+
+PIECES = [*"=\\\"'#+ \t\n,/@|:10x*%.-_\r", " = ", "++", "***", "\\\n", "host", "probe", "FPing"]
+
+
+def broken(data: bytes, choose: random.Random) -> bytes:
+    """A file with one line changed, taken out, doubled, moved or borrowed from another case."""
+    lines = data.split(b"\n")
+    at = choose.randrange(max(0, len(lines) - choose.choice([8, 30])), len(lines))
+    deed = choose.random()
+    if deed < 0.1:
+        lines.insert(at, choose.choice(choose.choice(CASES).data.split(b"\n")))
+    elif deed < 0.2:
+        lines[at : at + 1] = choose.choice([[], [lines[at]] * 2])
+    else:
+        where = choose.randint(0, len(lines[at]))
+        lines[at] = (
+            lines[at][:where] + choose.choice(PIECES).encode() + lines[at][where + choose.choice([0, 0, 1, 4]) :]
+        )
+    return b"\n".join(lines)
+
+
+def test_broken_files(tmp_path: Path) -> None:
+    """Cases that somebody mistyped; the same ones each time."""
+    choose = random.Random(2)
+    write_beside(tmp_path)
+    cases = [case for case in CASES if case.accepted and case.data.isascii()]  # half a character is no text
+    files = []
+    for number in range(int(os.environ.get("SMOKEMESH_TEST_EXAMPLES", "600"))):
+        files.append(tmp_path / f"broken{number}")
+        files[-1].write_bytes(broken(choose.choice(cases).data, choose).replace(b"DIR", str(tmp_path).encode()))
+    accepted = 0
+    for file, real in zip(files, ask_real(files, limit=1200), strict=True):
+        accepted += "tree" in real
+        if "tree" in real:
+            assert as_real(read_ours(file)) == real["tree"], file
+        elif not WHAT_ONLY_2_7_3_REFUSES.search(real["error"]):
+            with pytest.raises(ConfigError):
+                read_ours(file)
+    assert accepted > len(files) // 10
+
+
+#: Files that we need not, newer variables, libraries this host lacks, and an answer of the system's about them.
+WHAT_ONLY_2_7_3_REFUSES = re.compile(
+    r"does not exist|executable|not readable|require \S+ failed|InfluxDB"
+    r"|unknown variable '(literalsearch|color|influx_|interface|fwmark|require_nx|expect_text|ssh_af|init_host)|'keytype'"
+)
 
 DEBIAN = Path("/etc/smokeping/config")
 EXAMPLES = sorted(Path("/usr/share/doc/smokeping/examples").glob("config.*"))

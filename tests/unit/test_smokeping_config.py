@@ -185,6 +185,11 @@ def test_each_file_has_its_own_encoding() -> None:
     assert (targets.sections["A"].get("title"), targets.sections["B"].get("title")) == ("本机", "Zürich")
 
 
+def test_a_file_of_two_encodings() -> None:
+    targets = load(WHOLE.encode() + "title = 本机\n+ B\ntitle = ".encode() + "Zürich\n".encode("latin-1")).targets
+    assert (targets.sections["A"].get("title"), targets.sections["B"].get("title")) == ("本机", "Zürich")
+
+
 def test_names_of_files_beyond_ascii() -> None:
     files = {"Größe/config": (WHOLE + "@include mähr\n").encode(), "Größe/mähr": b"+ B\nhost = 192.0.2.3\n"}
     configuration = parse("Größe/config", files.__getitem__)

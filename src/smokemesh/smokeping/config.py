@@ -49,7 +49,9 @@ class Text:
         """Text as it was meant, written in that file."""
         if held.isascii():
             return held
-        return held.encode("latin-1").decode(self._codecs.get(file, "latin-1"), "replace")
+        data = held.encode("latin-1")
+        codec = self._codecs.get(file, "latin-1")
+        return data.decode(codec_of(data, "") if codec == "latin-1" else codec, "replace")  # files of two encodings
 
 
 def codec_of(data: bytes, charset: str) -> str:

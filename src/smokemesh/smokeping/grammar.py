@@ -22,6 +22,8 @@ MOST_DEFINE_COST: Final = 5e9
 BLANKS: Final = " \t\n\r\f\v"
 _INCLUDE = re.compile(r"@include\s+[\"']?(.*)", re.ASCII | re.DOTALL)
 _DEFINE = re.compile(r"@define\s+(\S+)\s+(.*)", re.ASCII | re.DOTALL)
+_QUANTIFIER = re.compile(r"[*+?{]")
+_SLOW = re.compile(r"\)[*+?{]|\\\d|\(\?")
 _WORD = re.compile(r"\S+", re.ASCII)
 _UNESCAPE = re.compile(r"\\(.)", re.DOTALL)
 _BOM: Final = "\xef\xbb\xbf"
@@ -157,28 +159,21 @@ class Defines:
     """What `@define NAME text` replaces in all later lines; NAME is a regular expression."""
 
     def __init__(self) -> None:
-        self._all: dict[str, tuple[re.Pattern[str], str, bool]] = {}
+        self._all: dict[str, tuple[str, str, Place]] = {}
+        self._patterns: dict[str, re.Pattern[str]] = {}
         self._cost = 0.0
 
     def add(self, name: str, text: str, place: Place) -> None:
-        """From here on. Raises ConfigError for an expression that cannot be used."""
-        steps = len(re.findall(r"[*+?{]", name))
-        if steps > 1 or name.count("|") > 3 or (steps and re.search(r"\)[*+?{]|\\\d|\(\?", name)):
-            raise place.error(f"@define {printable(name)}: the expression could take for ever; write a plain word")
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                pattern = re.compile(name, re.ASCII)
-        except (re.error, RecursionError, OverflowError) as error:
-            raise place.error(
-                f"@define {printable(name)}: no regular expression ({error}); write a plain word"
-            ) from None
-        self._all[name] = (pattern, text, bool(steps))
+        """From here on."""
+        self._all[name] = (name, text, place)
+        self._patterns.pop(name, None)
 
     def apply(self, line: str, place: Place) -> str:
         """The line with everything replaced, each definition once, in the order they were made."""
-        for pattern, text, steps in self._all.values():
-            self._cost += 500 + (20.0 * len(line) * len(line) if steps else len(line))
+        for name, text, made in self._all.values():
+            pattern = self._patterns.get(name) or self._compile(name, made)
+            slow = _QUANTIFIER.search(name) is not None
+            self._cost += 500 + (20.0 * len(line) * len(line) if slow else len(line))
             if self._cost > MOST_DEFINE_COST:
                 raise place.error("the replacements of @define take too long; define fewer, as plain words")
             if pattern.search(line) is None:
@@ -188,6 +183,21 @@ class Defines:
                 raise place.error(f"@define makes this line longer than {LONGEST_LINE >> 10} KiB; define shorter texts")
             line = pattern.sub(text.replace("\\", "\\\\"), line)
         return line
+
+    def _compile(self, name: str, made: Place) -> re.Pattern[str]:
+        """Only when a line is there to be replaced in, as SmokePing does; so a bad one at the end harms nobody."""
+        steps = len(_QUANTIFIER.findall(name))
+        if steps > 1 or name.count("|") > 3 or (steps and _SLOW.search(name)):
+            raise made.error(f"@define {printable(name)}: the expression could take for ever; write a plain word")
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                self._patterns[name] = re.compile(name, re.ASCII)
+        except (re.error, RecursionError, OverflowError) as error:
+            raise made.error(
+                f"@define {printable(name)}: no regular expression ({error}); write a plain word"
+            ) from None
+        return self._patterns[name]
 
 
 def statement(place: Place, line: str) -> Statement:

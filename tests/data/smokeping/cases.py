@@ -232,6 +232,7 @@ INCLUDES: Final = (
     takes("define of backslashes", _a(note=r"\1 \\ &"), after="@define W \\1 \\\\ &\nnote = W\n"),
     refuses("define without text", "no table", after="@define W\n"),
     refuses("define of no expression", "regular expression", after="@define ( x\nnote = x\n"),
+    takes("define of no expression that nothing follows", after="@define ( x\n"),
     takes("include lines are not replaced", {"Targets/M": {}}, after="@define more less\n@include more\n"),
     takes("a comment goes before a definition", _a(note="W"), after="# @define W x\nnote = W\n"),
 )
