@@ -275,3 +275,22 @@ def test_a_tool_is_run_by_its_name_only(engine: CommandEngine) -> None:
     )  # fmt: skip
     batch = measure(engine, probe)  # Python is no nfsping, and says so by its status
     assert (batch.sent[0], batch.received[0]) == (2, 0)
+
+
+def test_without_files_nothing_counts_and_nothing_is_left(engine: CommandEngine, tmp_path: Path) -> None:
+    measure(engine, command("/bin/echo 1", pings=1))
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    before = len(os.listdir("/proc/self/fd"))
+    for spare in range(1, 8):
+        highest = max(int(fd) for fd in os.listdir("/proc/self/fd"))
+        held = [os.open("/dev/null", os.O_RDONLY) for _ in range(highest)]  # fill every gap
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(held) + 1 + spare, hard))
+        try:
+            batch = measure(engine, command("/bin/echo 1", pings=1))
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+            for fd in held:
+                os.close(fd)
+        assert batch.sent[0] == batch.received[0]
+        assert batch.received[0] or batch.flags[0] & Flag.OWN_DELAY
+        assert len(os.listdir("/proc/self/fd")) == before

@@ -7,11 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from smokemesh.agent.limits import Gatekeeper
 from smokemesh.model import tools
 from smokemesh.model.probe import Probe
 from smokemesh.probes.command_rules import make_run, order, refusal
 from smokemesh.probes.tools.run import SECRET_FILE, Ask, Output
 from smokemesh.probes.tools.table import INSTRUMENTS
+from smokemesh.settings.shape import Limits
 
 ASK = Ask("www.example.net", "192.0.2.7", 5, 1.0, 2.0)
 
@@ -196,3 +198,10 @@ def test_outputs(name: str, printed: str, rtts: list[float | None]) -> None:
 def test_settings_travel_and_come_back() -> None:
     options = tools.EchoPing(service="http", url="/a=b", port=8080, ignore_cache=True)
     assert tools.read("echoping", tools.write(options)) == options
+
+
+def test_the_agents_gate_asks_these_rules() -> None:
+    own = probe(argv="/usr/bin/pinger {host}")
+    assert "limits.commands does not name its path" in Gatekeeper(Limits()).refuse_task(own)
+    assert Gatekeeper(Limits(commands=("/usr/bin/pinger",))).refuse_task(own) == ""
+    assert Gatekeeper(Limits()).refuse_task(tool("nfsping")) == ""

@@ -33,6 +33,8 @@ STARTING: Final = 0.1
 MERCY: Final = 0.5
 #: A run waits for its turn at most this share of the step.
 _MOST_WAIT: Final = 0.3
+#: What a machine out of files, processes or memory says.
+_OUR_OWN_LACK: Final = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN)
 #: What hinders a probe is said this often, seconds.
 _SAY_AGAIN: Final = 600.0
 
@@ -142,6 +144,9 @@ class CommandEngine(PacedEngine):
             self._say(request.probe.name, str(error))
             self._end(attempt, [], ERROR_ERRNO + errno.EINVAL, Flag.SEND_ERROR)
         except OSError as error:
+            if error.errno in _OUR_OWN_LACK:
+                self._leave_out(attempt)
+                return
             self._say(request.probe.name, f"{error.filename or 'program'}: {error.strerror}")
             self._end(attempt, [], ERROR_ERRNO + (error.errno or errno.EIO), Flag.SEND_ERROR)
         else:

@@ -44,7 +44,11 @@ class Process:
         for fd in self.streams:
             os.set_blocking(fd, False)
         #: Becomes readable when the program has ended.
-        self.exit_fd = os.pidfd_open(self.pid)
+        try:
+            self.exit_fd = os.pidfd_open(self.pid)
+        except OSError:
+            self._abandon()
+            raise
 
     @property
     def stdout(self) -> bytes:
@@ -86,10 +90,13 @@ class Process:
 
     def reap(self) -> int:
         """It has ended: end what it left behind, and give everything back. Its exit status."""
+        os.close(self.exit_fd)
+        return self._abandon()
+
+    def _abandon(self) -> int:
         # Until it is waited for, its number and its group's are no one else's.
         self._signal(signal.SIGKILL)
         status = self._popen.wait()
-        os.close(self.exit_fd)
         for stream in (self._popen.stdout, self._popen.stderr):
             if stream is not None:
                 stream.close()
