@@ -71,19 +71,22 @@ def map_probe(module: str, variables: Variables, step: float, pings: int, offset
 
 
 def for_host(mapped: Mapped, host: str) -> tuple[Mapped, str]:
-    """The same for one host: an address of the other IP version is measured as what it is; and a note, or ""."""
+    """The same for one host: an address of the other IP version is measured as what it is; and a note, or "".
+
+    Raises ValueError when it cannot be.
+    """
     try:
         version = str(ipaddress.ip_address(host).version)
     except ValueError:
         return mapped, ""
-    values = dict(mapped.values)
-    notes = []
-    if values.get("family", version) != version:
-        values["family"] = version
-        notes.append(f"insists on IPv{mapped.values['family']}, {host} is measured by IPv{version}")
-    if "source" in values and str(ipaddress.ip_address(values["source"]).version) != version:
-        notes.append(f"sends from {values.pop('source')}, which cannot reach {host}: the kernel chooses")
-    return (replace(mapped, values=values), "; ".join(notes)) if notes else (mapped, "")
+    source = mapped.values.get("source", "")
+    if source and str(ipaddress.ip_address(source).version) != version:
+        raise ValueError(f"{host} cannot be reached from {source}, which is of the other IP version")
+    family = mapped.values.get("family", version)
+    if family == version:
+        return mapped, ""
+    note = f"insists on IPv{family}, {host} is measured by IPv{version}"
+    return replace(mapped, values=mapped.values | {"family": version}), note
 
 
 def _offset(text: str, step: float) -> float | None:
@@ -507,7 +510,7 @@ TABLE: Final[dict[str, Entry]] = {
     ),
     "OpenSSHEOSPing": Entry(
         "`ssh` to the switch and its own ping (kind `command`)",
-        _tool("ssh-ping", "ssh", names={"user": "eosuser", "password": "eospass", "enable": "unpriv"}, system="eos"),
+        _tool("ssh-ping", "ssh", names={"user": "eosuser", "password": "eospass"}, system="eos"),
     ),
     "IOSPing": Entry("", _refused(_RSH)),
     "TelnetIOSPing": Entry("", _refused(_TELNET)),

@@ -54,6 +54,7 @@ class Probes:
     refused: dict[str, str] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     _notes: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    _spelt: dict[int, Told] = field(default_factory=dict)
     _made: dict[tuple[str, frozenset[tuple[str, str]]], Mapped] = field(default_factory=dict)
 
     @property
@@ -116,7 +117,10 @@ class Probes:
             mapped, note = for_host(mapped, host)
             if note:
                 self.warnings.append(f"{place}: probe {name} {note}")
-        return _told(mapped)
+            return _told(mapped)
+        if (known_as := id(mapped)) not in self._spelt:  # thousands of targets share few of them
+            self._spelt[known_as] = _told(mapped)
+        return self._spelt[known_as]
 
     def _note(self, name: str, mapped: Mapped, place: str) -> None:
         for note in mapped.notes:

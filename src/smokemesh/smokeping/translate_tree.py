@@ -50,7 +50,7 @@ class TreeWriter:
     recipients: Callable[[str, str], list[str]]
     warnings: list[str] = field(default_factory=list)
     _hosts: set[str] = field(default_factory=set)
-    _measured: frozenset[str] = frozenset()
+    _checked: dict[str, str] = field(default_factory=dict)
 
     def write(self) -> dict[str, Any]:
         """The section `targets`. Raises ConfigError where SmokePing itself would not start."""
@@ -63,11 +63,14 @@ class TreeWriter:
         return bool(host) and not host.startswith("/") and not self._why_no_host(section, host)
 
     def _why_no_host(self, section: Section, host: str) -> str:
-        try:
-            self.check_host(self._host(section, host)[0])
-        except ValueError as error:
-            return str(error)
-        return ""
+        bare = self._host(section, host)[0]
+        if bare not in self._checked:
+            try:
+                self.check_host(bare)
+                self._checked[bare] = ""
+            except ValueError as error:
+                self._checked[bare] = str(error)
+        return self._checked[bare]
 
     def _host(self, section: Section, host: str) -> tuple[str, str]:
         """The host that is measured, and what `{host}` stands for where that is more: a Curl host may hold a path."""
