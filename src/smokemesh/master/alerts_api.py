@@ -50,7 +50,7 @@ MOST_ROUNDS: Final = 20_000
 LONGEST_SILENCE: Final = 400 * 86400.0
 MOST_TEXT: Final = 500
 
-State = Annotated[Literal["open", "ended", "all"], QueryParameter(description="open, ended or all")]
+State = Annotated[Literal["open", "ended", "all"], QueryParameter(name="state", description="open, ended or all")]
 Under = Annotated[str, QueryParameter(description="a place in the tree: only it and what is below; all")]
 AlertName = Annotated[str, QueryParameter(description="name of an alert; all")]
 AgentName = Annotated[str, QueryParameter(description="name of an agent; all")]
@@ -60,8 +60,8 @@ Before = Annotated[int, QueryParameter(description="only smaller numbers: the la
 Limit = Annotated[int, QueryParameter(description="the most of them")]
 Number = Annotated[int, QueryParameter(description="number of an incident; all")]
 Receiver = Annotated[str, QueryParameter(description="a receiver as the log names it; all")]
-Sent = Annotated[Literal["", "waiting", "done", "failed"], QueryParameter(description="waiting, done or failed; all")]
-Which = Annotated[Literal["standing", "all"], QueryParameter(description="standing: not over yet; or all")]
+Sent = Annotated[Literal["", "waiting", "done", "failed"], QueryParameter(name="state", description="waiting, done or failed; all")]
+Which = Annotated[Literal["standing", "all"], QueryParameter(name="state", description="standing: not over yet; or all")]
 Lang = Annotated[Literal["en", "zh"], QueryParameter(description="language of the words")]
 
 
@@ -85,7 +85,7 @@ def from_us(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler)
 @get("/incidents", sync_to_thread=True, summary="Incidents, the newest first")
 def get_incidents(
     desk: NamedDependency[Desk],
-    state: State = "all",
+    which: State = "all",
     target: Under = "/",
     alert: AlertName = "",
     agent: AgentName = "",
@@ -97,7 +97,7 @@ def get_incidents(
     """Incidents: since when, how bad, from where."""
     now = clock()
     found = log_of(desk).incidents(
-        state=state,
+        state=which,
         target=target,
         alert=alert,
         agent=agent,
@@ -127,7 +127,7 @@ def get_incident(desk: NamedDependency[Desk], number: FromPath[int]) -> Incident
 def get_deliveries(
     desk: NamedDependency[Desk],
     incident: Number = 0,
-    state: Sent = "",
+    sent: Sent = "",
     receiver: Receiver = "",
     before: Before = 0,
     limit: Limit = 100,
@@ -135,7 +135,7 @@ def get_deliveries(
     """The delivery log: state, attempts, errors."""
     check_number("limit", limit, 1, MOST_ROWS)
     found = Outbox(desk.master.catalogue).list(
-        incident=incident, state=state, receiver=receiver, before=before, most=limit
+        incident=incident, state=sent, receiver=receiver, before=before, most=limit
     )
     return [delivery_body(one) for one in found]
 
@@ -147,10 +147,10 @@ def get_alerts(desk: NamedDependency[Desk]) -> list[RuleBody]:
 
 
 @get("/silences", sync_to_thread=True, summary="Silences, the newest first")
-def get_silences(desk: NamedDependency[Desk], state: Which = "standing") -> list[SilenceBody]:
+def get_silences(desk: NamedDependency[Desk], which: Which = "standing") -> list[SilenceBody]:
     """Windows in which nobody is told."""
     now = clock()
-    found = log_of(desk).silences(now if state == "standing" else 0, MOST_ROWS)
+    found = log_of(desk).silences(now if which == "standing" else 0, MOST_ROWS)
     return [silence_body(one, now) for one in found]
 
 
