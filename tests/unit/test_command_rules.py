@@ -134,7 +134,7 @@ def test_no_setting_makes_a_word_of_two(data: st.DataObject) -> None:
     ("name", "options", "words"),
     [
         ("nfsping", {"tcp": True}, "nfsping -C 5 -q -i10 -p1000 -t2000 -T 192.0.2.7"),
-        ("traceroute", {"minttl": 2, "wait": 3}, "traceroute -n -4 -q 1 -w 3 -f 2 -m 30 192.0.2.7"),
+        ("traceroute", {"minttl": 2, "wait": 3}, "traceroute -n -4 -q 1 -N 1 -w 3 -f 2 -m 30 192.0.2.7"),
         ("sipsak", {"user": "joe"}, "sipsak -vv -A 5 -p 192.0.2.7 -s sip:joe@www.example.net"),
         ("echoping", {}, "echoping -4 -n 5 -t 2 -w 1 192.0.2.7"),
         ("echoping", {"service": "chargen", "size": 9}, "echoping -4 -n 5 -t 2 -w 1 -s 9 -c 192.0.2.7"),

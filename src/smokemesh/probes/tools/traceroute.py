@@ -11,7 +11,8 @@ _HOP: Final = re.compile(rb"^ *\d+ +([0-9A-Fa-f:.%\w]+) +([0-9.]+) ms", re.MULTI
 
 
 def _command(options: Traceroute, ask: Ask) -> Run:
-    line = ["traceroute", "-n", f"-{ask.family}", "-q", "1", "-w", str(max(options.wait, 1))]
+    # One packet at a time: sixteen, its own way, delay one another, and use up what the far end may say (icmp_ratelimit).
+    line = ["traceroute", "-n", f"-{ask.family}", "-q", "1", "-N", "1", "-w", str(max(options.wait, 1))]
     line += ["-f", str(options.minttl), "-m", str(options.maxttl)]
     if ask.source:
         line += ["-s", ask.source]
