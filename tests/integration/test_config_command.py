@@ -24,7 +24,7 @@ def config(*arguments: str | Path) -> Result:
     ("name", "summary"),
     [
         ("minimal.yaml", "a master's configuration (smokemesh.yaml): 2 targets, 1 agent, 1 probe, at most 0.6667 pings per second from one agent"),
-        ("smokemesh.yaml", "a master's configuration (smokemesh.yaml): 7 targets, 2 agents, 7 probes, at most 2.65 pings per second from one agent"),
+        ("smokemesh.yaml", "a master's configuration (smokemesh.yaml): 7 targets, 2 agents, 6 probes, at most 2.65 pings per second from one agent"),
         ("agent.yaml", "an agent's configuration (agent.yaml): agent boomer, master https://master.example.net:8080"),
     ],
 )  # fmt: skip

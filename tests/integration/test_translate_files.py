@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from smokemesh.smokeping.mapping import markdown
 from tests.data.smokeping.cases import BESIDE, CASES, Case
 
 from smokemesh.cli.loading import load_for_master
@@ -97,3 +98,8 @@ def test_what_smokeping_refuses_is_one_line(case: Case, tmp_path: Path) -> None:
     assert [
         line for line in result.stderr.splitlines() if line.startswith("smokemesh: ")
     ] == result.stderr.splitlines()[-1:]
+
+
+def test_the_page_of_probes_is_the_mapping() -> None:
+    page = Path(__file__).parent.parent.parent / "docs" / "reference" / "probes.md"
+    assert page.read_text().endswith(f"\n\n{markdown()}")

@@ -120,7 +120,8 @@ def _summary(settings: Settings) -> str:
         for agent in target.agents:
             rates[agent] += probe.pings / probe.step
     busiest = f", at most {max(rates.values()):.4g} pings per second from one agent" if rates else ""
-    counts = [(len(settings.targets), "target"), (len(rates), "agent"), (len(settings.probes), "probe")]
+    used = {target.probe for target in settings.targets}
+    counts = [(len(settings.targets), "target"), (len(rates), "agent"), (len(used), "probe")]
     return ", ".join(f"{n} {word}{'' if n == 1 else 's'}" for n, word in counts) + busiest
 
 
