@@ -209,9 +209,8 @@ class Tree:
         if above.level == 1:
             _insist_on_name(v.NAME.fullmatch(name) is not None, name, "a probe", place)
             if name not in PROBES:
-                raise place.error(
-                    f"probe {name!r}: no probe of this name comes with SmokePing{_instead(name, list(PROBES))}"
-                )
+                cure = _instead(name, list(PROBES), most=0, otherwise="take it and its targets out")
+                raise place.error(f"probe {name}: none of this name comes with SmokePing{cure}")
             return _module_form(PROBES[name])
         if above.level > 2:
             raise place.error(
@@ -405,10 +404,10 @@ def _insist_on_name(fine: bool, name: str, what: str, place: Place) -> None:
         raise place.error(f"section {printable(name)!r} cannot name {what}; write {allowed} only")
 
 
-def _instead(name: str, known: list[str]) -> str:
-    """The cure for a wrong name."""
+def _instead(name: str, known: list[str], most: int = 45, otherwise: str = "take it out") -> str:
+    """The cure for a wrong name: the one that was meant, all there are when they are few, or to do without."""
     alike = [one for one in known if one.lower() == name.lower()]
     close = alike or get_close_matches(name[:60], known, n=1)
     if close:
         return f"; did you mean {close[0]}?"
-    return f"; write one of {', '.join(sorted(known))}" if 0 < len(known) <= 45 else "; take it out"
+    return f"; write one of {', '.join(sorted(known))}" if 0 < len(known) <= most else f"; {otherwise}"

@@ -422,6 +422,10 @@ PROBINGS: Final = (
     takes("type of service is anchored at one end", probes=PROBES + "tos = 5 and more\n"),
     refuses("binary missing", "binary", probes="*** Probes ***\n+ FPing\n"),
     refuses("no such module", "did you mean FPing", probes="*** Probes ***\n+ Fping\nbinary = /usr/bin/fping\n"),
+    refuses(
+        "module of somebody else", "take it and its targets out", probes=PROBES + "+ speedtest\nbinary = /bin/true\n"
+    ),
+    refuses("module of nearly that name", "did you mean FPing", probes=PROBES + "+ FPingPlus\n"),
     refuses("module twice", "already", probes=PROBES + "+ FPing\n"),
     refuses("variables in Probes itself", "no variables", probes="*** Probes ***\nstep = 5\n"),
     takes(
@@ -570,6 +574,9 @@ TARGETINGS: Final = (
     takes("alertee a pager", after="alertee = snpp:12345\n"),
     refuses("alertee no address", "alertee", after="alertee = noc\n"),
     refuses("alertee nothing behind the comma", "alertee", after="alertee = a@b, c\n"),
+    takes("hosts of several targets, two blanks between", _a(host="/A  /B"), targets=ROOT + "+ A\nhost = /A  /B\n"),
+    takes("slaves before the probe", targets="*** Targets ***\nslaves = a b\nprobe = FPing\nmenu = M\ntitle = T\n"),
+    refuses("a section of no name among others", "cannot name", after="++ B\n+++\nmenu =\n"),
     takes("owner of a host", after="email = Joe Random <joe@example.net>\n"),
     refuses("owner without a name", "email", after="email = <joe@example.net>\n"),
     refuses("owner without brackets", "email", after="email = Joe joe@example.net\n"),
