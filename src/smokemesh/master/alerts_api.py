@@ -13,7 +13,7 @@ from litestar.connection import ASGIConnection
 from litestar.di import NamedDependency, Provide
 from litestar.exceptions import HTTPException, PermissionDeniedException
 from litestar.handlers import BaseRouteHandler
-from litestar.params import FromPath, QueryParameter
+from litestar.params import FromPath, JSONBody, QueryParameter
 
 from smokemesh.errors import NotFound, SmokemeshError, UsageError
 from smokemesh.master import trial
@@ -60,8 +60,12 @@ Before = Annotated[int, QueryParameter(description="only smaller numbers: the la
 Limit = Annotated[int, QueryParameter(description="the most of them")]
 Number = Annotated[int, QueryParameter(description="number of an incident; all")]
 Receiver = Annotated[str, QueryParameter(description="a receiver as the log names it; all")]
-Sent = Annotated[Literal["", "waiting", "done", "failed"], QueryParameter(name="state", description="waiting, done or failed; all")]
-Which = Annotated[Literal["standing", "all"], QueryParameter(name="state", description="standing: not over yet; or all")]
+Sent = Annotated[
+    Literal["", "waiting", "done", "failed"], QueryParameter(name="state", description="waiting, done or failed; all")
+]
+Which = Annotated[
+    Literal["standing", "all"], QueryParameter(name="state", description="standing: not over yet; or all")
+]
 Lang = Annotated[Literal["en", "zh"], QueryParameter(description="language of the words")]
 
 
@@ -155,7 +159,7 @@ def get_silences(desk: NamedDependency[Desk], which: Which = "standing") -> list
 
 
 @post("/silences", sync_to_thread=True, guards=[from_us], summary="Make a silence")
-def post_silence(desk: NamedDependency[Desk], data: NewSilence) -> SilenceBody:
+def post_silence(desk: NamedDependency[Desk], data: JSONBody[NewSilence]) -> SilenceBody:
     """From `begin` (now) to `end`, or for `duration`, nobody is told of what the globs fit."""
     now = clock()
     return silence_body(log_of(desk).add_silence(read_silence(data, now)), now)
@@ -194,7 +198,7 @@ def read_silence(wanted: NewSilence, now: int) -> Silence:
 
 
 @post("/alerts/test", sync_to_thread=True, guards=[from_us], status_code=200, summary="Try an alert on history")
-def post_trial(desk: NamedDependency[Desk], data: TrialQuestion, lang: Lang = "en") -> TrialReply:
+def post_trial(desk: NamedDependency[Desk], data: JSONBody[TrialQuestion], lang: Lang = "en") -> TrialReply:
     """Where a rule would have been raised and cleared. Nobody is told and nothing is kept."""
     compat = desk.settings.alerting.compat == "smokeping" if data.compat is None else data.compat
     alert = _alert(desk, data)
