@@ -15,7 +15,7 @@ from smokemesh.model.probe import Probe
 from smokemesh.model.rounds import ERROR_ERRNO, ERROR_ICMP4, ERROR_RESOLVE, Flag, RoundBatch
 from smokemesh.probes.engine import RoundRequest
 from smokemesh.probes.flight import Event
-from smokemesh.probes.paced import Attempt, BlockingEngine, Failed, PacedEngine
+from smokemesh.probes.paced import Attempt, PacedEngine
 
 PROBE = Probe(name="p", kind="paced", pings=5, interval=0.02, timeout=0.2, step=10.0)
 
@@ -76,19 +76,6 @@ class Broken(PacedEngine):
 
     def give_up(self, attempt: Attempt) -> None:
         raise ValueError("worse")
-
-
-class Blocking(BlockingEngine):
-    """Each ping runs `work` in a thread."""
-
-    most_open = 4
-
-    def __init__(self, work: Callable[[Attempt], float]) -> None:
-        super().__init__()
-        self.work = work
-
-    def measure(self, attempt: Attempt) -> float:
-        return self.work(attempt)
 
 
 @pytest.fixture
@@ -326,59 +313,3 @@ def test_a_never_used_engine_closes() -> None:
     files = len(os.listdir("/proc/self/fd"))
     Echo().close()
     assert len(os.listdir("/proc/self/fd")) == files
-
-
-def test_blocking_work_runs_in_a_bounded_pool(made: list[PacedEngine]) -> None:
-    running = threading.Semaphore(4)
-    crowded = []
-
-    def work(attempt: Attempt) -> float:
-        if not running.acquire(blocking=False):
-            crowded.append(attempt)
-        threading.Event().wait(0.005)
-        running.release()
-        return 0.005
-
-    engine = Blocking(work)
-    made.append(engine)
-    batch = finish(engine, requests(Probe(name="p", pings=5, interval=0.01, timeout=2.0), 10))
-    assert batch.received.sum() == batch.sent.sum() > 40
-    assert not crowded
-
-
-def test_blocking_work_says_why_it_failed(made: list[PacedEngine]) -> None:
-    def work(attempt: Attempt) -> float:
-        match attempt.index:
-            case 0:
-                raise Failed(ERROR_ICMP4 + 0x0300)
-            case 1:
-                raise ConnectionRefusedError(errno.ECONNREFUSED, "no")
-            case 2:
-                raise TimeoutError
-            case 3:
-                raise ZeroDivisionError
-        return 0.001
-
-    engine = Blocking(work)
-    made.append(engine)
-    batch = finish(engine, requests(PROBE))
-    assert (batch.sent[0], batch.received[0], batch.errors[0]) == (5, 1, 3)
-    assert int(batch.flags[0]) & Flag.ICMP_ERROR
-
-
-def test_a_thread_that_hangs_costs_its_place_and_nothing_more(made: list[PacedEngine]) -> None:
-    hang = threading.Event()
-
-    def work(attempt: Attempt) -> float:
-        if attempt.request.task == 1:
-            hang.wait(5)
-        return 0.001
-
-    engine = Blocking(work)
-    made.append(engine)
-    probe = Probe(name="p", pings=2, interval=0.01, timeout=0.1)
-    batch = finish(engine, requests(probe, 3))
-    hang.set()
-    order = np.argsort(batch.task)
-    assert batch.received[order].tolist() == [0, 2, 2]
-    assert batch.sent[order].tolist() == [2, 2, 2]

@@ -1,24 +1,20 @@
 """The common part of every engine but ICMP's: paces the pings of many rounds, keeps their time, gathers their rounds.
 
-A paced engine works in a thread of its own, so that what another engine does is not measured along. The thread waits in
-epoll for the next ping due, the end of a ping's patience, or an event on a file a subclass watches; it sleeps when there is
-nothing to do. Times are seconds on the monotonic clock. `BlockingEngine` is for what cannot be done without blocking.
+A paced engine works in a thread of its own (`probes.loop`), so that what another engine does is not measured along. A ping
+that is not over when the next of its round is due runs beside it; there is room for so many in all, and what finds none
+waits or is left out: this host's own lack is never the network's loss. Times are seconds on the monotonic clock.
 """
 
 import contextlib
 import errno
-import heapq
-import itertools
 import logging
 import math
-import os
 import resource
-import select
 import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Final
 
@@ -28,22 +24,19 @@ from smokemesh.model.probe import Probe
 from smokemesh.model.rounds import ERROR_ERRNO, ERROR_ICMP4, ERROR_ICMP6, ERROR_RESOLVE, Flag, RoundBatch
 from smokemesh.probes.engine import EngineCounters, Permit, RoundRequest, anyone
 from smokemesh.probes.flight import Event, Watcher
+from smokemesh.probes.loop import Loop
 
 #: Pings of a round never follow each other closer than this share of their spacing: catching up is no burst.
 _LEAST_SHARE: Final = 0.9
-#: The thread did not run for so long although it wanted to: a time taken meanwhile by our own clock is not the network's.
-STALL: Final = 0.05
 #: While pings are under way the thread looks at the clock this often: so it knows that it was standing still.
 _LOOK: Final = 0.05
-#: Things done between two looks at what has arrived.
+#: Pings that waited and begin between two looks at what has arrived.
 _MOST_AT_ONCE: Final = 64
 #: What a machine out of files or memory says: the ping is begun again after `_RETRY` seconds.
 _OUR_OWN_LACK: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EAGAIN)
 _RETRY: Final = 0.02
 #: Files the process may open, as far as it is ours to decide.
 _FILES: Final = 16_384
-#: Seconds `close` waits for the thread, and for each of a pool's.
-_FAREWELL: Final = 2.0
 
 log = logging.getLogger("smokemesh.probes")
 
@@ -96,7 +89,7 @@ class Attempt:
         return self.round.request.probe
 
 
-class PacedEngine:
+class PacedEngine(Loop):
     """Rounds whose pings a subclass begins and ends. `start`, `run`, `take` and `close` are one owner's; all hooks and
     protected methods run in the engine's own thread.
 
@@ -112,25 +105,15 @@ class PacedEngine:
 
     def __init__(self, *, permit: Permit = anyone, watcher: Watcher | None = None) -> None:
         """`permit` is asked about addresses that the agent has not seen; `watcher` is told of every ping, in `run`."""
+        super().__init__(self.kind)
         self.permit = permit
-        #: When epoll last returned: the best reading for every event it brought.
-        self.woke = 0.0
         self._watcher = watcher
         self._told: deque[tuple[Event, int, int, float]] = deque()
         self._orders: deque[RoundRequest] = deque()
         self._finished: deque[Round] = deque()
-        self._lock = threading.Lock()
+        self._count_lock = threading.Lock()
         self._idle = threading.Event()
         self._unfinished = 0
-        self._thread: threading.Thread | None = None
-        self._closing = self._released = False
-        self._epoll = select.epoll()
-        self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._epoll.register(self._bell, select.EPOLLIN)
-        self._watched: dict[int, Callable[[int], None]] = {}
-        self._timers: list[tuple[float, int, Callable[[], None]]] = []
-        self._serial = itertools.count()
-        self._calls: deque[Callable[[], None]] = deque()
         self._open: dict[Attempt, None] = {}
         #: Rounds whose next ping is due and that wait for another to end.
         self._queue: deque[Round] = deque()
@@ -143,16 +126,12 @@ class PacedEngine:
         """Remember rounds; each begins its first ping at `at`, the others `probe.spacing` apart."""
         if not requests:
             return
-        if self._released:
-            raise RuntimeError(f"the {self.kind} engine is no more")  # whoever owns it makes another
-        with self._lock:
+        self.begin_thread()
+        with self._count_lock:
             self._unfinished += len(requests)
             self._idle.clear()
         self._orders.extend(requests)
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._work, name=self.kind, daemon=True)
-            self._thread.start()
-        self._ring()
+        self.call_soon(self._accept_orders)
 
     def run(self, until: float) -> None:
         """Wait until the monotonic clock shows `until`, or nothing is left to do."""
@@ -184,14 +163,7 @@ class PacedEngine:
 
     def close(self) -> None:
         """Give back everything; unfinished rounds are forgotten."""
-        if self._closing:
-            return
-        self._closing = True
-        if self._thread is not None:
-            self._ring()
-            self._thread.join(_FAREWELL)
-        else:
-            self._release_all()
+        self.end_thread()
 
     # Hooks
 
@@ -236,96 +208,40 @@ class PacedEngine:
             pings = attempt.probe.pings
             self._settle(attempt, [*rtts[:pings], *[math.nan] * (pings - len(rtts))], error, flags)
 
-    def watch(self, fd: int, events: int, call: Callable[[int], None]) -> None:
-        """Call with the events when one of them (select.EPOLL…) happens on `fd`; watching it again changes them."""
-        known = self._watched.get(fd)
-        self._watched[fd] = call
-        try:
-            if known is None:
-                self._epoll.register(fd, events)
-            else:
-                self._epoll.modify(fd, events)
-        except FileNotFoundError:  # closed by a library, and its number used again
-            self._epoll.register(fd, events)
+    # What the loop asks
 
-    def unwatch(self, fd: int) -> None:
-        """Forget `fd`. Call before closing it."""
-        if self._watched.pop(fd, None) is not None:
-            with contextlib.suppress(OSError, ValueError):
-                self._epoll.unregister(fd)
-
-    def call_at(self, when: float, call: Callable[[], None]) -> None:
-        """Call when the monotonic clock shows `when`. It cannot be taken back: the call looks whether it still matters."""
-        heapq.heappush(self._timers, (when, next(self._serial), call))
-
-    def call_soon(self, call: Callable[[], None]) -> None:
-        """Call in the engine's thread; may be called from any thread."""
-        self._calls.append(call)
-        self._ring()
-
-    # The thread
-
-    def _ring(self) -> None:
-        with self._lock, contextlib.suppress(BlockingIOError):
-            if not self._released:  # its number may be another file's by now
-                os.eventfd_write(self._bell, 1)
-
-    def _work(self) -> None:
-        try:
-            while not self._closing:
-                self._step()
-        except Exception:
-            log.exception("%s engine stopped", self.kind)
-        finally:
-            self._release_all()
-
-    def _step(self) -> None:
-        """Wait, then handle what arrived, then what is due: an answer that is there is read before its ping is given up."""
-        wait = self._wait()
-        asleep = time.monotonic()
-        events = self._epoll.poll(wait if wait < math.inf else None)
-        self.woke = time.monotonic()
-        if self.woke - asleep > wait + STALL:
-            self._disturb()
-        for fd, happened in events:
-            if fd == self._bell:
-                os.eventfd_read(fd)
-            elif call := self._watched.get(fd):
-                self._guard(lambda call=call, happened=happened: call(happened))  # type: ignore[misc]
-        for _ in range(len(self._calls)):
-            self._guard(self._calls.popleft())
-        for _ in range(len(self._orders)):
-            self._accept(self._orders.popleft())
-        self._do_due()
-        self._let_in()
-        if time.monotonic() - self.woke > STALL:
-            self._disturb()
-
-    def _wait(self) -> float:
-        if self._calls or self._orders or (self._queue and len(self._open) < self._room):
+    def waits_until(self) -> float:
+        """Others may begin at once, or while pings are under way the clock is to be looked at."""
+        if self._queue and len(self._open) < self._room:
             return 0.0
-        due = self._timers[0][0] - time.monotonic() if self._timers else math.inf
-        return max(0.0, min(due, _LOOK) if self._open else due)
+        return time.monotonic() + _LOOK if self._open else math.inf
 
-    def _disturb(self) -> None:
+    def turn(self) -> None:
+        """Once a turn: let others in."""
+        self._let_in()
+
+    def stood_still(self) -> None:
+        """Whatever is under way may have been answered long before we look."""
         for attempt in self._open:
             attempt.disturbed = True
 
-    def _guard(self, call: Callable[[], None]) -> None:
-        """A mistake in one attempt is no reason to lose the others: it ends with its own deadline."""
-        try:
-            call()
-        except Exception:
-            log.exception("%s engine: an event was not handled", self.kind)
-
-    def _do_due(self) -> None:
-        now = time.monotonic()
-        for _ in range(_MOST_AT_ONCE):
-            if not self._timers or self._timers[0][0] > now:
-                return
-            self._guard(heapq.heappop(self._timers)[2])
+    def released(self) -> None:
+        """The thread ends: nothing is under way any more."""
+        for attempt in list(self._open):
+            attempt.over = True
+            self.guard(lambda attempt=attempt: self.give_up(attempt))  # type: ignore[misc]
+        self.guard(self.release)
+        self._open.clear()
+        self._queue.clear()
+        with self._count_lock:
+            self._unfinished = 0
+            self._idle.set()
 
     # Rounds and pings
+
+    def _accept_orders(self) -> None:
+        for _ in range(len(self._orders)):
+            self._accept(self._orders.popleft())
 
     def _accept(self, request: RoundRequest) -> None:
         attempts = self.attempts(request)
@@ -348,7 +264,7 @@ class PacedEngine:
             if not self._queue or len(self._open) >= self._room:
                 return
             waiting = self._queue.popleft()
-            self._guard(lambda waiting=waiting: self._begin_next(waiting))  # type: ignore[misc]
+            self.guard(lambda waiting=waiting: self._begin_next(waiting))  # type: ignore[misc]
 
     def _begin_next(self, one: Round) -> None:
         now = time.monotonic()
@@ -393,7 +309,7 @@ class PacedEngine:
 
     def _expire(self, attempt: Attempt) -> None:
         if not attempt.over:
-            self._guard(lambda: self.give_up(attempt))
+            self.guard(lambda: self.give_up(attempt))
             if not attempt.over:  # giving up may have found out why
                 self._settle(attempt, [], 0, 0)
 
@@ -440,25 +356,10 @@ class PacedEngine:
 
     def _finish(self, one: Round) -> None:
         self._finished.append(one)
-        with self._lock:
+        with self._count_lock:
             self._unfinished -= 1
             if not self._unfinished:
                 self._idle.set()
-
-    def _release_all(self) -> None:
-        for attempt in list(self._open):
-            attempt.over = True
-            self._guard(lambda attempt=attempt: self.give_up(attempt))  # type: ignore[misc]
-        self._guard(self.release)
-        self._open.clear()
-        self._queue.clear()
-        self._timers.clear()
-        with self._lock:
-            self._released = True
-            self._epoll.close()
-            os.close(self._bell)
-            self._unfinished = 0
-            self._idle.set()
 
     # Watching
 
@@ -471,91 +372,6 @@ class PacedEngine:
             for _ in range(len(self._told)):
                 event, task, index, value = self._told.popleft()
                 self._watcher(event, np.array([task], np.uint64), np.array([index], np.int64), np.array([value]))
-
-
-class BlockingEngine(PacedEngine):
-    """For what blocks: each attempt runs `measure` in one of a bounded pool of threads.
-
-    `measure` must come back by `attempt.deadline` by itself: nothing can stop a thread. `give_up` may help it along.
-    """
-
-    most_open: ClassVar[int] = 16
-
-    def __init__(self, *, permit: Permit = anyone, watcher: Watcher | None = None) -> None:
-        super().__init__(permit=permit, watcher=watcher)
-        self._work_list: deque[Attempt | None] = deque()
-        self._work_there = threading.Semaphore(0)
-        self._pool: list[threading.Thread] = []
-        #: Threads that measure, also what was given up already.
-        self._measuring = 0
-
-    def measure(self, attempt: Attempt) -> float:
-        """Measure, blocking; the RTT. Runs in a thread of the pool. Raises OSError or `Failed` for a lost ping."""
-        raise NotImplementedError
-
-    def begin(self, attempt: Attempt) -> None:
-        """Hand it to a thread."""
-        if self._measuring >= self._room:
-            raise BlockingIOError(errno.EAGAIN, "every thread still works on a ping that was given up")
-        self._measuring += 1
-        self._work_list.append(attempt)
-        if self._measuring > len(self._pool):
-            thread = threading.Thread(target=self._serve, name=f"{self.kind}-{len(self._pool)}", daemon=True)
-            self._pool.append(thread)
-            thread.start()
-        self._work_there.release()
-
-    def release(self) -> None:
-        """Send the threads home; one that hangs in the network ends with the program."""
-        for _ in self._pool:
-            self._work_list.append(None)
-            self._work_there.release()
-        until = time.monotonic() + _FAREWELL / 2
-        for thread in self._pool:
-            thread.join(max(until - time.monotonic(), 0.0))
-
-    def _serve(self) -> None:
-        while True:
-            self._work_there.acquire()
-            attempt = self._work_list.popleft()
-            if attempt is None:
-                return
-            self._measured(attempt, *self._attempt(attempt))
-            del attempt
-
-    def _attempt(self, attempt: Attempt) -> tuple[float, int, int]:
-        attempt.begun = time.monotonic()
-        try:
-            return self.measure(attempt), 0, 0
-        except Failed as failure:
-            return math.nan, failure.error, failure.flags
-        except socket.gaierror as error:
-            return math.nan, ERROR_RESOLVE + abs(error.errno or 0), 0
-        except TimeoutError:
-            return math.nan, 0, 0
-        except OSError as error:
-            return math.nan, ERROR_ERRNO + (error.errno or errno.EIO), 0
-        except Exception:
-            log.exception("%s engine: measuring %s went wrong", self.kind, attempt.request.address)
-            return math.nan, ERROR_ERRNO + errno.EIO, 0
-
-    def _measured(self, attempt: Attempt, rtt: float, error: int, flags: int) -> None:
-        def tell() -> None:
-            self._measuring -= 1
-            self.end(attempt, rtt, error=error, flags=flags)
-
-        if not self._closing:
-            self.call_soon(tell)
-
-
-class Failed(Exception):  # says what happened to a ping, is no mistake
-    """A ping is lost, and why is known."""
-
-    def __init__(self, error: int = 0, flags: int = 0) -> None:
-        super().__init__(error)
-        #: As in `RoundBatch.error`; 0 for plain loss.
-        self.error = error
-        self.flags = flags
 
 
 def to_batch(rounds: Sequence[Round]) -> RoundBatch:
