@@ -21,7 +21,7 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.types import ASGIApp, ControllerRouterHandler, Receive, Scope, Send
 
 from smokemesh.errors import SmokemeshError
-from smokemesh.master import agent_api, alerts_api, operations, query_api
+from smokemesh.master import agent_api, alerts_api, operations, query_api, slave_api
 from smokemesh.master.premises import data_directory, listen, url_of
 from smokemesh.master.state import Load, Master, open_master
 from smokemesh.master.web import alert_pages, chart_pages, pages
@@ -53,6 +53,7 @@ def create_app(master: Master) -> Litestar:
     handlers: list[ControllerRouterHandler] = [
         *agent_api.routes,
         *operations.routes,
+        *slave_api.routes(master.settings.smokeping.path),
         *query_api.routes,
         *pages.routes,
         *chart_pages.routes,

@@ -5,7 +5,7 @@ in the event loop; `make_assignments` alone is pure and may run anywhere.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from hashlib import blake2b
 from typing import Final
@@ -15,6 +15,7 @@ import msgspec
 from smokemesh.model.assignment import Assignment, Task, task_id
 from smokemesh.model.target import Target
 from smokemesh.settings.shape import MasterSettings
+from smokemesh.smokeping.slave_config import DYNAMIC
 
 #: Uploads a second this master asks for from all its agents together: each one is a durable insert into the store and
 #: its rollups, tens of milliseconds of work.
@@ -23,14 +24,26 @@ MOST_UPLOADS_PER_SECOND: Final = 10.0
 _encoder = msgspec.msgpack.Encoder(order="deterministic")
 
 
-def make_assignments(settings: MasterSettings) -> dict[str, Assignment]:
-    """The assignment of every agent that is configured or named by a target."""
+def make_assignments(settings: MasterSettings, addresses: Mapping[str, str] | None = None) -> dict[str, Assignment]:
+    """The assignment of every agent that is configured or named by a target.
+
+    `addresses` are those of hosts that tell their own (`master.dynamic`); until one has, nobody measures it.
+    """
     targets: dict[str, list[Target]] = {name: [] for name in settings.agents}
-    for target in settings.targets:
+    for target in with_addresses(settings.targets, addresses or {}):
         for agent in target.agents:
             targets.setdefault(agent, []).append(target)
     patience = _spread(settings, len(targets))
     return {agent: _assignment(settings, agent, chosen, patience) for agent, chosen in targets.items()}
+
+
+def with_addresses(targets: Iterable[Target], addresses: Mapping[str, str]) -> Iterator[Target]:
+    """The targets with the addresses that dynamic hosts told; those that told none are left out."""
+    for target in targets:
+        if not DYNAMIC.fullmatch(target.host):
+            yield target
+        elif target.path in addresses:
+            yield replace(target, host=addresses[target.path])
 
 
 def upload_interval(settings: MasterSettings) -> float:

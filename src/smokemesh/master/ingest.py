@@ -128,7 +128,7 @@ class Ingest:
         # What an agent that lost its own memory sends twice is cut off; the rest has a name of its own.
         fresh = [record for record in upload.records if record.sequence > stored]
         if not fresh:
-            self._count(duplicates=1)
+            self.count(duplicates=1)
             return UploadReply(epoch=upload.epoch, stored=stored, duplicate=True)
         first, last = fresh[0].sequence, fresh[-1].sequence
         batch = _unpack(fresh)
@@ -138,9 +138,9 @@ class Ingest:
         refused = len(batch) - len(kept)
         missing = max(0, first - stored - 1) if stored else 0
         seconds = time.monotonic() - began
-        self._count(uploads=1, rounds=len(kept), refused=refused, gaps=missing, seconds=seconds)
+        self.count(uploads=1, rounds=len(kept), refused=refused, gaps=missing, seconds=seconds)
         _note(agent, refusals, missing)
-        self._tell(agent, kept)
+        self.tell(agent, kept)
         return UploadReply(epoch=upload.epoch, stored=last, refused=refused, reason="; ".join(refusals))
 
     def _store_once(self, agent: str, epoch: str, fresh: Intent, batch: RoundBatch) -> tuple[RoundBatch, list[str]]:
@@ -170,12 +170,13 @@ class Ingest:
             self._store.insert(agent, wanted, name)
         return kept, refusals
 
-    def _count(self, **more: float) -> None:
+    def count(self, **more: float) -> None:
+        """Add to the counters. Any thread may call."""
         with self._counting:
             for name, value in more.items():
                 setattr(self.counters, name, getattr(self.counters, name) + value)
 
-    def _tell(self, agent: str, kept: RoundBatch) -> None:
+    def tell(self, agent: str, kept: RoundBatch) -> None:
         """The rounds are stored: whatever befalls those who listen must not make the agent send them again."""
         for listener in self._audience:
             try:

@@ -3,14 +3,18 @@
 Secrets are read from files that only their user may read. Lives in the event loop.
 """
 
+import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from smokemesh.errors import ConfigError, HostError
+from smokemesh.master.slave_secrets import SecretsFile
 from smokemesh.model.agent import Health
 from smokemesh.settings.secrets import parse_secret, secret_problem
 from smokemesh.settings.shape import LOCAL_AGENT, MasterSettings
+
+log = logging.getLogger(__name__)
 
 #: Directory below the data directory where secrets lie that the configuration gives no file for.
 SECRETS = "secrets"
@@ -46,13 +50,25 @@ def read_secret(path: str) -> bytes:
 def read_secrets(settings: MasterSettings, data_dir: str) -> dict[str, bytes]:
     """Agent -> secret, for each agent that has one. An agent without stays unknown: it can sign nothing we accept."""
     secrets = {}
+    slaves = SecretsFile(settings.smokeping.secrets_file)
     for name in {*settings.agents, LOCAL_AGENT}:
         agent = settings.agents.get(name)
         named = agent.secret_file if agent else ""
         path = named or default_secret_file(data_dir, name)
         if named or os.path.exists(path):
             secrets[name] = read_secret(path)
+        elif secret := _of_slave(slaves, name):
+            secrets[name] = secret
     return secrets
+
+
+def _of_slave(file: SecretsFile, agent: str) -> bytes | None:
+    """What SmokePing's file of secrets has; when it cannot be used, those who ask are told, and all others work."""
+    try:
+        return file.find(agent)
+    except HostError as error:
+        log.warning("secrets file cannot be used: file=%s agent=%s reason=%r", file.path, agent, str(error))
+        return None
 
 
 def default_secret_file(data_dir: str, agent: str) -> str:

@@ -12,23 +12,29 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
+from pathlib import Path
 from typing import Final, TypeVar
 
 from smokemesh.errors import SmokemeshError
 from smokemesh.master.alerting import Alerting
 from smokemesh.master.assignments import Assignments, make_assignments
+from smokemesh.master.dynamic import Dynamic
 from smokemesh.master.ingest import Ingest
 from smokemesh.master.live import Hub
 from smokemesh.master.metrics import Label, Metrics
 from smokemesh.master.notify.dispatcher import Dispatcher
 from smokemesh.master.quiet import Quiet
 from smokemesh.master.registry import Registry, Sighting, default_secret_file, read_secrets
+from smokemesh.master.slave_ingest import SlaveIngest
+from smokemesh.master.slaves import Places, Slaves
 from smokemesh.model.agent import Health
 from smokemesh.model.assignment import Assignment, probe_name
+from smokemesh.model.rounds import RoundBatch
 from smokemesh.settings.shape import MasterSettings
 from smokemesh.storage.catalogue import Catalogue, open_catalogue
 from smokemesh.storage.outbox import Outbox
 from smokemesh.storage.rounds import open_rounds
+from smokemesh.storage.slave_book import SlaveBook
 from smokemesh.storage.store import LevelUsage, RoundStore
 from smokemesh.wire.signing import Replays
 
@@ -41,6 +47,8 @@ FIXED: Final = ("listen_host", "listen_port", "storage_dsn", "storage_cluster", 
 #: bytes, and small heartbeats, which must not wait for agents behind slow lines.
 MOST_UPLOADS: Final = 16
 MOST_HEARTBEATS: Final = 64
+#: Nanoseconds between two notes in the catalogue of when a slave was heard.
+SLAVES_NOTED: Final = 10 * 10**9
 
 Load = Callable[[], MasterSettings]
 Result = TypeVar("Result")
@@ -55,9 +63,9 @@ class Prepared:
     assignments: Mapping[str, Assignment]
 
 
-def prepare(settings: MasterSettings, data_dir: str) -> Prepared:
+def prepare(settings: MasterSettings, data_dir: str, addresses: Mapping[str, str] | None = None) -> Prepared:
     """Read the secrets and make the assignments. Raises ConfigError or HostError."""
-    return Prepared(settings, read_secrets(settings, data_dir), make_assignments(settings))
+    return Prepared(settings, read_secrets(settings, data_dir), make_assignments(settings, addresses))
 
 
 class Master:
@@ -74,7 +82,10 @@ class Master:
         self.metrics = Metrics()
         self.replays = Replays()
         self.registry = Registry(prepared.secrets, _remembered(catalogue))
-        self.assignments = Assignments(prepared.assignments)
+        book = SlaveBook(catalogue)
+        #: Where hosts with changing addresses are.
+        self.dynamic = Dynamic(book)
+        self.assignments = Assignments(make_assignments(self.settings, self.dynamic.addresses))
         #: Tells people of alerts, as the outbox says.
         self.dispatcher = Dispatcher(Outbox(catalogue), lambda: self.settings.alerting)
         self.alerting = Alerting(
@@ -87,6 +98,19 @@ class Master:
             audience=(self.live, self.metrics.series, self.alerting),
             oldest=lambda: max(asdict(self.settings.retention).values()),
         )
+        self.slave_ingest = SlaveIngest(store, Path(data_dir) / "slaves" / "journal", self._slave_stored)
+        self.slaves = Slaves(
+            lambda: self.settings,
+            self.registry.secret_of,
+            book,
+            self.dynamic,
+            self.slave_ingest,
+            self._slave_heard,
+            oldest=lambda: max(asdict(self.settings.retention).values()),
+        )
+        self.slave_places = Places()
+        #: When the catalogue was last told of each slave.
+        self._slaves_noted: dict[str, int] = {}
         self.quiet = Quiet()
         self.upload_places = asyncio.Semaphore(MOST_UPLOADS)
         self.heartbeat_places = asyncio.Semaphore(MOST_HEARTBEATS)
@@ -101,6 +125,7 @@ class Master:
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="master")
         self._load = load
         self._turn = asyncio.Lock()
+        self.slave_ingest.begin(now)
         self._warn()
 
     async def reload(self) -> list[str]:
@@ -117,7 +142,7 @@ class Master:
             return changed
 
     def _prepare_anew(self) -> Prepared:
-        fresh = prepare(self._load(), self.data_dir)
+        fresh = prepare(self._load(), self.data_dir, self.dynamic.addresses)
         remember(self.catalogue, fresh, time.time_ns())
         return fresh
 
@@ -156,6 +181,30 @@ class Master:
         except SmokemeshError as error:
             log.warning("heartbeat not kept: agent=%s reason=%r", agent, str(error))
 
+    async def host_told(self, target: str, secret: bytes, peer: str) -> None:
+        """A host with a changing address is at `peer` now. Raises NotFound unless the secret is the target's."""
+        news = await self._aside(partial(self.dynamic.told, self.settings.tree, target, secret, peer))
+        if news:
+            async with self._turn:
+                fresh = await self._aside(partial(make_assignments, self.settings, self.dynamic.addresses))
+                tasks = {t.id: t for a in fresh.values() for t in a.tasks}
+                await self._aside(partial(self.catalogue.remember_tasks, tasks.values(), time.time_ns()))
+                self.assignments.replace(fresh)
+                self.ingest.forget_tasks()
+
+    def _slave_stored(self, slave: str, batch: RoundBatch) -> None:
+        """In a thread: rounds of a slave are in the store."""
+        self.ingest.count(uploads=1, rounds=len(batch))
+        self.ingest.tell(slave, batch)
+
+    def _slave_heard(self, slave: str, health: Health, peer: str, now: int) -> None:
+        """A slave called; the catalogue is told from time to time only, for each telling waits for the disk."""
+        self.registry.saw(slave, health, now)
+        if now - self._slaves_noted.get(slave, 0) > SLAVES_NOTED:
+            self._slaves_noted[slave] = now
+            keep = partial(self.catalogue.agent_seen, slave, now, state="slave", address=peer, health=health)
+            self._threads.submit(_quietly, keep, slave)
+
     async def _aside(self, work: Callable[[], Result]) -> Result:
         """Do what blocks in a thread."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
@@ -168,6 +217,7 @@ class Master:
 
     def close(self) -> None:
         """Finish what is being stored and close the databases. Blocks."""
+        self.slaves.close()
         self.ingest.close()
         self.alerting.close()
         self.dispatcher.close()
@@ -208,6 +258,13 @@ def open_master(settings: MasterSettings, data_dir: str, load: Load) -> Master:
     master.dispatcher.start()
     master.alerting.start()
     return master
+
+
+def _quietly(keep: Callable[[], None], agent: str) -> None:
+    try:
+        keep()
+    except SmokemeshError as error:
+        log.warning("heartbeat not kept: agent=%s reason=%r", agent, str(error))
 
 
 def remember(catalogue: Catalogue, prepared: Prepared, now: int) -> None:

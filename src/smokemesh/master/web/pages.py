@@ -26,7 +26,6 @@ from smokemesh.master.web.cards import Group, attention, card, cards_below, card
 from smokemesh.master.web.desk import Desk, provide_desk
 from smokemesh.master.web.hierarchies import hierarchy_of
 from smokemesh.master.web.menu import Links, here_of, menu
-from smokemesh.master.web.old_urls import old_url, parameters
 from smokemesh.master.web.overlay import overlay_of
 from smokemesh.master.web.remark import remark
 from smokemesh.model.rounds import Flag
@@ -416,12 +415,6 @@ def set_language(request: Request[Any, Any, Any], code: FromPath[str], back: Fro
     return answer
 
 
-@get("/smokeping.cgi", sync_to_thread=False, include_in_schema=False)
-def get_old_bookmark(request: Request[Any, Any, Any]) -> Redirect:
-    """SmokePing's addresses: the page that shows the same here."""
-    return Redirect(old_url(parameters(request.scope["query_string"].decode("latin-1"))), status_code=302)
-
-
 @get("/static/{path:path}", sync_to_thread=True, include_in_schema=False)
 def get_static(path: FromPath[str]) -> Response[bytes]:
     """A file of the front end. Its address changes with its content, so it may be kept for good."""
@@ -475,7 +468,7 @@ routes = [
     Router(
         path="/",
         route_handlers=[
-            get_root, get_place, get_hierarchy, get_hierarchy_place, get_search, get_agents, set_language, get_old_bookmark, get_static, get_favicon,
+            get_root, get_place, get_hierarchy, get_hierarchy_place, get_search, get_agents, set_language, get_static, get_favicon,
         ],
         dependencies={"desk": Provide(provide_desk, sync_to_thread=False)},
         exception_handlers={SmokemeshError: explain_page, HTTPException: explain_page},

@@ -1,0 +1,291 @@
+"""SmokePing's slaves: who they are, what each is told, and what becomes of what it brings.
+
+A slave is told of a new configuration only when its own work changed, because a 2.7.3 slave dies of it. It is answered with
+200 only when its rounds are stored, or could never be. Lives in the event loop; what takes long runs in threads.
+"""
+
+import asyncio
+import logging
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Final, TypeVar
+
+import numpy as np
+
+from smokemesh.errors import HostError, SmokemeshError
+from smokemesh.master.dynamic import Dynamic
+from smokemesh.master.ingest import MOST_AHEAD, select
+from smokemesh.master.quiet import Quiet
+from smokemesh.master.slave_ingest import SlaveIngest
+from smokemesh.master.slave_secrets import SecretsFile
+from smokemesh.model.agent import Health
+from smokemesh.model.assignment import task_id
+from smokemesh.model.rounds import Flag, RoundBatch
+from smokemesh.settings.shape import MasterSettings
+from smokemesh.smokeping import protocol
+from smokemesh.smokeping.protocol import Answer, Call
+from smokemesh.smokeping.results import Lines, read_lines
+from smokemesh.smokeping.slave_config import SlaveView, Source, slave_view
+from smokemesh.storage.slave_book import SlaveBook
+
+log = logging.getLogger(__name__)
+
+#: Posts parsed at the same time.
+WORKERS: Final = 2
+#: A post with more bytes is large: few are in memory at once.
+LARGE: Final = 2**20
+MOST_LARGE: Final = 2
+MOST_SMALL: Final = 64
+SECOND: Final = 10**9
+Result = TypeVar("Result")
+#: Called with name, health and the address it came from.
+Heard = Callable[[str, Health, str, int], None]
+
+
+class Places:
+    """Bounds what all posts together can occupy in memory."""
+
+    def __init__(self) -> None:
+        self._large, self._small = asyncio.Semaphore(MOST_LARGE), asyncio.Semaphore(MOST_SMALL)
+
+    def of(self, announced: int) -> asyncio.Semaphore:
+        """For a body of so many bytes; -1 when it is not said."""
+        return self._small if 0 <= announced <= LARGE else self._large
+
+
+@dataclass(slots=True)
+class Standing:
+    """One slave, under one configuration."""
+
+    view: SlaveView
+    #: Path -> number of the task.
+    tasks: dict[str, int]
+    last: int
+
+
+@dataclass(slots=True)
+class Record:
+    """What is known of a slave since the master started."""
+
+    began: int
+    rounds: int = 0
+    refused: int = 0
+    #: Its clock minus ours, nanoseconds.
+    offset: int = 0
+    problem: str = ""
+    refusals: Counter[str] = field(default_factory=Counter)
+
+
+class Slaves:
+    """All slaves of a master."""
+
+    def __init__(
+        self,
+        settings: Callable[[], MasterSettings],
+        secret_of: Callable[[str], bytes | None],
+        book: SlaveBook,
+        dynamic: Dynamic,
+        ingest: SlaveIngest,
+        heard: Heard,
+        oldest: Callable[[], float],
+    ) -> None:
+        self._settings, self._secret_of, self._book = settings, secret_of, book
+        self._dynamic, self._ingest, self._heard, self._oldest = dynamic, ingest, heard, oldest
+        self._secrets = SecretsFile("")
+        self._threads = ThreadPoolExecutor(WORKERS, thread_name_prefix="slave-posts")
+        self._standings: dict[str, Standing] = {}
+        self._turns: dict[str, asyncio.Lock] = {}
+        #: What the standings were made from.
+        self._basis: tuple[object, object] = (None, None)
+        self._quiet = Quiet()
+        self.records: dict[str, Record] = {}
+
+    async def answer(self, call: Call, peer: str, program: str, now: int) -> Answer:
+        """A slave's call, judged in the order in which SmokePing's master does."""
+        name = call.slave
+        try:
+            secret = self._secret(name)
+        except HostError as error:
+            self._complain(name, peer, f"secrets file {self._secrets.path}: {error}")
+            return protocol.secrets_unreadable(self._secrets.path, str(error))
+        refusal = self._refusal(call, secret)
+        if refusal is None and secret is not None:
+            if await self._aside(lambda: protocol.is_genuine(secret, call.data, call.key)):
+                return await self._serve(call, secret, peer, program, now)
+            refusal = protocol.wrong_key(name, call.key)
+        assert refusal is not None
+        self._complain(name, peer, refusal.body.decode("utf-8", "replace").strip())
+        return refusal
+
+    def close(self) -> None:
+        """Finish what is under way."""
+        self._threads.shutdown(wait=True)
+        self._ingest.close()
+
+    def _secret(self, name: str) -> bytes | None:
+        """Of SmokePing's file, or of the files our own agents have."""
+        path = self._settings().smokeping.secrets_file
+        if path != self._secrets.path:
+            self._secrets = SecretsFile(path)
+        return self._secrets.find(name) or self._secret_of(name)
+
+    def _refusal(self, call: Call, secret: bytes | None) -> Answer | None:
+        if secret is None:
+            return protocol.no_secret(call.slave)
+        if call.protocol != protocol.VERSION:
+            return protocol.wrong_protocol(call.slave, call.protocol)
+        if call.slave not in self._settings().agents:
+            return protocol.unknown_slave(call.slave)
+        return None
+
+    async def _serve(self, call: Call, secret: bytes, peer: str, program: str, now: int) -> Answer:
+        """A genuine call: store, then tell of the configuration."""
+        record = self.records.setdefault(call.slave, Record(began=now))
+        try:
+            standing = await self._standing(call.slave)
+            if call.data:
+                await self._take(call, standing, record, now)
+        except SmokemeshError as error:
+            self._complain(call.slave, peer, f"not stored, the slave keeps its rounds: {error}")
+            return protocol.not_stored(str(error))
+        finally:
+            self._heard(call.slave, _health(record, standing_of(self._standings, call.slave), program, now), peer, now)
+        if call.config_time >= standing.last:
+            return protocol.stored()
+        if standing.view.content is None:
+            return protocol.nothing_assigned(call.slave)
+        log.info("configuration handed to a slave: slave=%s targets=%d", call.slave, len(standing.tasks))
+        view, last = standing.view, standing.last
+        return await self._aside(lambda: protocol.configuration(view.dump(last), secret))
+
+    async def _take(self, call: Call, standing: Standing, record: Record, now: int) -> None:
+        lines, batch, reasons = await self._aside(lambda: self._read(call.data, standing, now))
+        if len(lines):
+            # A line is written right after its round, to the second.
+            record.offset = int(lines.time.max()) * SECOND + SECOND // 2 - now
+        record.problem = "; ".join(reasons)[:300]
+        for reason in reasons:
+            if self._quiet.speak((call.slave, reason[:40]), time.monotonic()):
+                log.warning("rounds of a slave refused: slave=%s reason=%r", call.slave, reason)
+        if len(batch):
+            record.rounds += await self._ingest.take(call.slave, batch, now)
+        record.refused += len(lines) - len(batch) + lines.refusals.total
+
+    def _read(self, data: bytes, standing: Standing, now: int) -> tuple[Lines, RoundBatch, list[str]]:
+        """In a thread: what can be kept of a post, and a sentence for each reason why the rest cannot."""
+        lines = read_lines(data)
+        tasks = np.array([standing.tasks.get(path, 0) for path in lines.paths] or [0], np.uint64)
+        steps = np.array([standing.view.steps.get(path, 0.0) for path in lines.paths] or [0], np.float32)
+        times = lines.time * SECOND
+        known = np.array([path in standing.tasks for path in lines.paths] or [False])[lines.path]
+        verdicts = (
+            (known, "of targets it is not to measure"),
+            (times <= now + MOST_AHEAD, "dated ahead of the master's clock: check the slave's"),
+            (times >= now - self._oldest() * 1e9, "older than any level is kept"),
+        )
+        keep = np.ones(len(lines), bool)
+        for good, reason in verdicts:
+            bad = keep & ~good
+            if bad.any():
+                at = int(np.argmax(bad))
+                lines.refusals.add(reason, f"{lines.paths[lines.path[at]]} {lines.time[at]}", int(bad.sum()))
+            keep &= good
+        batch = RoundBatch.from_columns(len(lines), {
+            "task": tasks[lines.path], "time": times, "step": steps[lines.path], "sent": lines.sent,
+            "received": lines.received, "flags": np.full(len(lines), Flag.SORTED), "rtts": lines.rtts,
+        })  # fmt: skip
+        return lines, batch if keep.all() else select(batch, keep), lines.refusals.texts()
+
+    async def _standing(self, name: str) -> Standing:
+        """The slave's view of the configuration in force; made when it first asks."""
+        basis = (self._settings(), self._dynamic.addresses)
+        if basis[0] is not self._basis[0] or basis[1] is not self._basis[1]:
+            self._basis, self._standings = basis, {}
+        found = self._standings.get(name)
+        if found is not None:
+            return found
+        async with self._turns.setdefault(name, asyncio.Lock()):
+            found = self._standings.get(name)
+            if found is None:
+                found = await self._aside(lambda: self._make(name, *basis))
+                # The configuration may have changed meanwhile; then it is made again for the next call.
+                if self._basis == basis:
+                    self._standings[name] = found
+        return found
+
+    def _make(self, name: str, settings: MasterSettings, addresses: Mapping[str, str]) -> Standing:
+        """In a thread."""
+        view = view_of(name, settings, addresses)
+        now = time.time_ns() // SECOND
+        last = self._book.last(name, view.digest, _first_time(settings, now), now)
+        for reason in view.left_out:
+            log.warning("a slave cannot measure it: slave=%s target=%s", name, reason)
+        probes = {target.path: target.probe for target in settings.targets}
+        tasks = {path: task_id(path, probes[path]) for path in view.steps if path in probes}
+        return Standing(view, tasks, last)
+
+    def _complain(self, name: str, peer: str, why: str) -> None:
+        if self._quiet.speak((name[:80], peer, why[:80]), time.monotonic()):
+            log.warning("slave refused: slave=%r peer=%s reason=%r", name[:80], peer, why[:300])
+
+    async def _aside(self, work: Callable[[], Result]) -> Result:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+
+def view_of(slave: str, settings: MasterSettings, addresses: Mapping[str, str]) -> SlaveView:
+    """What a slave gets of these settings."""
+    source = Source(
+        tree=settings.tree,
+        probes=settings.probes,
+        originals=settings.smokeping.originals,
+        defaults=settings.defaults,
+    )
+    return slave_view(slave, source, settings.smokeping.overrides.get(slave), addresses)
+
+
+def standing_of(standings: Mapping[str, Standing], name: str) -> Standing | None:
+    """What is in force for a slave, None when it is not known yet."""
+    return standings.get(name)
+
+
+def _first_time(settings: MasterSettings, now: int) -> int:
+    """`__last` of a slave that is new here. On SmokePing's own file it is what SmokePing's master says, the time the
+    main file was written: so a slave that comes over from there goes on undisturbed."""
+    if settings.smokeping.originals and settings.files:
+        try:
+            return min(int(os.stat(settings.files[0]).st_mtime), now)
+        except OSError:
+            return now
+    return now
+
+
+def _health(record: Record, standing: Standing | None, program: str, now: int) -> Health:
+    """What an agent would say of itself, as far as it can be seen from here."""
+    left_out = standing.view.left_out if standing else ()
+    problems = [record.problem] if record.problem else []
+    if left_out:
+        problems.append(f"{len(left_out)} targets it cannot measure, the first {left_out[0]}")
+    return Health(
+        version=program or protocol.USER_AGENT,
+        clock=now + record.offset,
+        uptime=(now - record.began) / SECOND,
+        cpu=0.0,
+        rss=0,
+        assignment=str(standing.last) if standing else "",
+        tasks=len(standing.tasks) if standing else 0,
+        pings_per_second=0.0,
+        rounds=record.rounds,
+        overruns=0,
+        own_drops=0,
+        limited=record.refused,
+        spool_rounds=0,
+        spool_bytes=0,
+        spool_oldest=0,
+        spool_dropped=0,
+        last_error="; ".join(problems)[:400],
+        engines="SmokePing",
+    )
