@@ -11,7 +11,7 @@ from smokemesh.version import __version__
 
 def gauges(master: Master, usage: list[LevelUsage]) -> Gauges:
     """How the master, its store and its agents are, for /metrics."""
-    ingest = master.ingest.counters
+    ingest, judged = master.ingest.counters, master.alerting.book.counters
     rows: list[tuple[str, str, dict[str, str], float]] = [
         ("smokemesh_build_info", "1, with the version.", {"version": __version__}, 1.0),
         ("smokemesh_start_timestamp_seconds", "When this master started.", {}, master.started / 1e9),
@@ -25,6 +25,12 @@ def gauges(master: Master, usage: list[LevelUsage]) -> Gauges:
         ("smokemesh_records_missing_total", "Records that agents' full spools dropped.", {}, ingest.gaps),
         ("smokemesh_insert_seconds_total", "Time spent storing.", {}, ingest.seconds),
         ("smokemesh_live_readers", "Open event streams.", {}, master.live.readers),
+        ("smokemesh_incidents_open", "Incidents that are open.", {}, len(master.alerting.book.cases)),
+        ("smokemesh_rounds_judged_total", "Rounds judged by alerts.", {}, judged.rounds),
+        ("smokemesh_rounds_not_judged_total", "Rounds that came too late to be judged, or whose fault may be the agent's.",
+         {}, judged.stale + judged.doubtful),
+        ("smokemesh_incidents_raised_total", "Incidents opened.", {}, judged.raised),
+        ("smokemesh_notices_total", "Notices made for receivers.", {}, judged.notices),
     ]  # fmt: skip
     for level in usage:
         labels = {"level": level.level}
