@@ -35,6 +35,7 @@ def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 
 
 @pytest.mark.privileged
+@pytest.mark.peer("sshd")
 @pytest.mark.parametrize("until", ["connect", "established", "complete"])
 def test_a_real_server_greets(engine: SshEngine, sshd: int, until: str) -> None:
     batch = measure(engine, probe(sshd, until=until))
