@@ -9,8 +9,8 @@ from collections.abc import Callable
 from typing import Final
 
 from smokemesh.smokeping import variables
-from smokemesh.smokeping.drafts import Draft, Tree
-from smokemesh.smokeping.grammar import Place, Reader
+from smokemesh.smokeping.drafts import NOWHERE, Draft, Tree
+from smokemesh.smokeping.grammar import Reader
 from smokemesh.smokeping.shape import Configuration, Section
 
 _CHARSET: Final = re.compile(r"[A-Za-z][-_.:0-9A-Za-z]{1,30}", re.ASCII)
@@ -104,12 +104,11 @@ def _charset(tree: Tree) -> str:
 def _add_colors(tree: Tree) -> None:
     """SmokePing adds the colours of several hosts when they are not written."""
     presentation = tree.top.children["Presentation"]
-    nowhere = Place("", 0)
     draft = presentation.children.setdefault(
-        "multihost", Draft("multihost", nowhere, 2, presentation.form.sections["multihost"], presentation)
+        "multihost", Draft("multihost", NOWHERE, 2, presentation.form.sections["multihost"], presentation)
     )
     if not draft.values.get("colors"):
-        draft.values["colors"], draft.places["colors"] = variables.MULTIHOST_COLORS, nowhere
+        draft.values["colors"], draft.places["colors"] = variables.MULTIHOST_COLORS, NOWHERE
 
 
 def _template(held: str, read: Callable[[str], bytes]) -> str:

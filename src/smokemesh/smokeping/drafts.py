@@ -21,6 +21,8 @@ _RESERVED: Final = frozenset({
     "_mandatory", "_sub", "_dyn", "_doc", "_table", "_text", "_re", "_re_error", "_default",
 })  # fmt: skip
 
+NOWHERE: Final = Place("", 0)
+
 #: `look(path, kind)` gives "" or what is wrong with the directory, file, readable, program or secrets of that path.
 Look = Callable[[str, str], str]
 
@@ -31,10 +33,12 @@ class Terms:
 
     variables: Mapping[str, Variable]
     mandatory: list[str]
+    #: Of the targets below: made once, there may be many.
+    form: Form | None = None
 
     def copy(self) -> "Terms":
         """For an instance, or as they are when a target chooses the probe."""
-        return Terms(self.variables, list(self.mandatory))
+        return Terms(self.variables, list(self.mandatory), self.form)
 
 
 @dataclass(slots=True)
@@ -116,10 +120,10 @@ class Tree:
     def _up(self) -> None:
         draft, above = self._at, self._at.above
         assert above is not None
-        for name, variable in draft.form.variables.items():
-            if variable.default is not None and name not in draft.values and name not in draft.children:
-                draft.values[name] = variable.default
-                draft.places[name] = Place("", 0)
+        for name, default in draft.form.defaults:
+            if name not in draft.values and name not in draft.children:
+                draft.values[name] = default
+                draft.places[name] = NOWHERE
         self._at = above
 
     def _open(self, above: Draft, header: Header) -> Draft:
@@ -255,9 +259,10 @@ class Tree:
 
     def _setting(self, setting: Setting) -> None:
         draft, name, place = self._at, setting.name, setting.place
-        shown = printable(name)
         if name in draft.children or name in _RESERVED or (name in draft.values and name not in draft.inherited):
-            raise place.error(f"{shown} is set already in {draft.label}{_line_of(draft, name)}; write it once")
+            raise place.error(
+                f"{printable(name)} is set already in {draft.label}{_line_of(draft, name)}; write it once"
+            )
         variable = draft.form.variables.get(name)
         if variable is None:
             if draft.form.free is None or draft.form.free.fullmatch(name) is None:
@@ -271,17 +276,15 @@ class Tree:
         self._after_setting(draft, setting)
 
     def _check(self, draft: Draft, variable: Variable, setting: Setting) -> None:
-        name, value, place = setting.name, setting.value, setting.place
-        said = f"{printable(name)} = {printable(value)}"
+        value, place = setting.value, setting.place
         refused = variable.rule(value) if variable.rule else ""
         if refused:
-            raise place.error(f"{said} in {draft.label}: {refused}")
+            raise place.error(f"{_said(setting)} in {draft.label}: {refused}")
         if variable.rule in v.COUNTING and not v.is_plain_number(value):
-            self._warn(place, f"{said} counts as {v.number(value):g}, as SmokePing counts; write that number")
-        if variable.needs:
-            wrong = self._look(value, variable.needs)
-            if wrong:
-                self._warn(place, f"{said}: {wrong}; SmokePing itself refuses that, here it is not needed")
+            counts = f"{v.number(value):g}"
+            self._warn(place, f"{_said(setting)} counts as {counts}, as SmokePing counts; write {counts}")
+        if variable.needs and (wrong := self._look(value, variable.needs)):
+            self._warn(place, f"{_said(setting)}: {wrong}; SmokePing itself refuses that, here it is not needed")
 
     def _after_setting(self, draft: Draft, setting: Setting) -> None:
         """What else a value brings about."""
@@ -357,13 +360,15 @@ class Tree:
 
 def target_form(terms: Terms | None) -> Form:
     """Of a section below Targets."""
-    more = _without_defaults(terms.variables) if terms else {}
-    return Form(
-        variables={**v.TARGET, **more},
-        free=v.TAGS,
-        inherited=(*v.TARGET_INHERITED, *more),
-        named=(v.NAME, Form(), "a target"),
-    )
+    if terms is None:
+        return _PLAIN_TARGET
+    if terms.form is None:
+        more = _without_defaults(terms.variables)
+        terms.form = Form(variables={**v.TARGET, **more}, free=v.TAGS, inherited=(*v.TARGET_INHERITED, *more))
+    return terms.form
+
+
+_PLAIN_TARGET: Final = Form(variables=v.TARGET, free=v.TAGS, inherited=v.TARGET_INHERITED)
 
 
 def _module_form(probe: Probe) -> Form:
@@ -379,6 +384,10 @@ def _area(draft: Draft) -> str:
     while draft.above is not None and draft.above.level > 0:
         draft = draft.above
     return draft.name
+
+
+def _said(setting: Setting) -> str:
+    return f"{printable(setting.name)} = {printable(setting.value)}"
 
 
 def _names(draft: Draft) -> list[str]:

@@ -51,6 +51,12 @@ class Form:
     #: Subsections of any name that fits, and what they are called in messages.
     named: tuple[re.Pattern[str], "Form", str] | None = None
     table: tuple[Column, ...] = ()
+    #: What is filled in when the section closes.
+    defaults: tuple[tuple[str, str], ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        filled = ((name, x.default) for name, x in self.variables.items())
+        object.__setattr__(self, "defaults", tuple((name, text) for name, text in filled if text is not None))
 
 
 def number(text: str) -> float:

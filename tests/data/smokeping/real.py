@@ -10,7 +10,6 @@ from typing import Any
 
 from smokemesh.smokeping.catalogue import PROBES
 from smokemesh.smokeping.config import parse
-from smokemesh.smokeping.disk import look, read_bytes
 from smokemesh.smokeping.shape import Configuration, Section
 
 SCRIPT = Path(__file__).with_name("real.pl")
@@ -30,7 +29,11 @@ def ask_real(files: list[Path], limit: float = 120) -> list[Tree]:
 
 def read_ours(file: Path) -> Configuration:
     """By our parser; what only SmokePing needs counts as being there."""
-    return parse(str(file), read_bytes, lambda path, kind: look(path, kind) if kind == "secrets" else "")
+    return parse(str(file), lambda path: Path(path).read_bytes(), _look)
+
+
+def _look(path: str, kind: str) -> str:
+    return "no such file" if kind == "secrets" and not Path(path).is_file() else ""
 
 
 def as_real(configuration: Configuration, codec: str = "utf-8") -> Tree:
