@@ -16,12 +16,13 @@ from pathlib import Path
 import uvicorn
 from litestar import Litestar
 
-from smokemesh.master import query_api
+from smokemesh.master import alerts_api, query_api, slave_api
 from smokemesh.master.assignments import make_assignments
 from smokemesh.master.ingest import Ingest
 from smokemesh.master.live import Hub
 from smokemesh.master.registry import Registry
-from smokemesh.master.web import chart_pages, pages
+from smokemesh.master.slaves import Places
+from smokemesh.master.web import alert_pages, chart_pages, pages
 from smokemesh.model.agent import Health
 from smokemesh.settings.shape import MasterSettings
 from smokemesh.storage.catalogue import Catalogue, open_catalogue
@@ -42,6 +43,7 @@ class Standing:
     live: Hub = field(default_factory=Hub)
     registry: Registry = field(default_factory=lambda: Registry({}))
     ingest: Ingest = field(init=False)
+    slave_places: Places = field(default_factory=Places)
     reload_error: str = ""
 
     def __post_init__(self) -> None:
@@ -85,7 +87,11 @@ def make_master(folder: Path, days: float = 0.0, hours: float = 36.0) -> Standin
 
 def make_app(master: Standing) -> Litestar:
     """The routes under test, mounted as the master mounts them."""
-    app = Litestar(route_handlers=[*query_api.routes, *pages.routes, *chart_pages.routes], openapi_config=None)
+    routes = [
+        *query_api.routes, *alerts_api.routes, *pages.routes, *chart_pages.routes, *alert_pages.routes,
+        *slave_api.routes(master.settings.smokeping.path),
+    ]  # fmt: skip
+    app = Litestar(route_handlers=routes, openapi_config=None)
     app.state.master = master
     return app
 

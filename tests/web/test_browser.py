@@ -339,7 +339,7 @@ def test_several_targets_are_live(page: Page, master: app.Standing) -> None:
 
 def test_charts_and_their_graphs(page: Page) -> None:
     page.goto("/")
-    page.get_by_role("link", name="Charts").click()
+    page.get_by_role("link", name="Charts").first.click()
     expect(page.locator(".chart")).to_have_count(4)
     expect(page.locator(".ranked .mini canvas").first).to_be_visible()
     page.locator(".chart h2 a", has_text="Packet loss").click()

@@ -111,6 +111,25 @@ def test_an_agent_in_trouble_says_so(
     assert slater["trouble"] == ""
 
 
+def test_a_smokeping_slave_is_shown_as_one(
+    client: TestClient[Litestar], master: app.Standing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(master, "registry", Registry({}))
+    seen = time.time_ns() - 150 * 10**9
+    told = app.health(version="smokeping-slave/1.0", engines="SmokePing", rounds=421, limited=3, clock=seen - 7 * 10**9)
+    master.registry.saw("slater", told, seen)
+    boomer, slater = client.get("/api/v1/agents").json()
+    assert (boomer["kind"], slater["kind"], slater["alive"]) == ("agent", "slave", True)
+    assert slater["clock_offset"] == pytest.approx(-7)
+    assert slater["newest"].startswith("20")
+    text = client.get("/agents", headers={"Accept-Language": "en"}).text
+    assert "SmokePing slave" in text
+    assert "<dd>421</dd>" in text
+    assert '<dt>Rounds refused</dt><dd class="bad">3</dd>' in text
+    assert "smokeping-slave/1.0" in text
+    assert "SmokePing 从节点" in client.get("/agents?lang=zh").text
+
+
 def test_names_from_the_configuration_are_text(client: TestClient[Litestar]) -> None:
     for place in ("/targets/changzhou", "/targets/changzhou/storage"):
         text = client.get(place).text

@@ -82,7 +82,9 @@ TREE = Node(
                     menu="Europe",
                     title="Europe",
                     children=(
-                        _leaf("/transit/europe/zurich", "Zürich", "zurich.example.net", AGENTS, owner="/networks/abroad"),
+                        _leaf(
+                            "/transit/europe/zurich", "Zürich", "zurich.example.net", AGENTS, owner="/networks/abroad"
+                        ),
                         _leaf("/transit/europe/london", "London", "london.example.net", owner="/networks/abroad"),
                     ),
                 ),
@@ -97,8 +99,11 @@ TREE = Node(
             title="Zürich and the rest",
             remark='Drawn <b>together</b>; see <a href="https://example.net/plan">the plan</a>.<script>alert(1)</script>',
             overlay=(
-                "/transit/europe/zurich~slater", "/transit/europe/zurich~boomer", "/transit/tokyo~boomer",
-                "/transit/gone", "/office",
+                "/transit/europe/zurich~slater",
+                "/transit/europe/zurich~boomer",
+                "/transit/tokyo~boomer",
+                "/transit/gone",
+                "/office",
             ),
         ),
         Node(

@@ -3,15 +3,17 @@
 RTTs are seconds, losses shares, times RFC 3339; columns of series are Unix seconds as floats. What is not known is null.
 """
 
+import contextlib
 import math
 from collections.abc import Sequence
 from ipaddress import IPv6Address
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import msgspec
 import numpy as np
 
 from smokemesh.analysis import smoke
+from smokemesh.errors import StoreError
 from smokemesh.master.registry import Sighting
 from smokemesh.master.web import ranges, status
 from smokemesh.master.web.charts import Ranked
@@ -22,6 +24,10 @@ from smokemesh.model.rounds import Flag, RoundBatch
 from smokemesh.model.series import Latest, Series
 from smokemesh.model.target import Node, Target
 from smokemesh.settings.shape import MasterSettings
+
+
+#: What the master writes for the engines of a SmokePing slave, which says nothing of itself.
+SLAVE: Final = "SmokePing"
 
 
 class ErrorBody(msgspec.Struct, frozen=True):
@@ -227,6 +233,8 @@ class AgentBody(msgspec.Struct, frozen=True, kw_only=True):
     title: str
     location: str
     color: str
+    #: "slave" is a SmokePing slave: what it would say of itself is seen from here.
+    kind: Literal["agent", "slave"] = "agent"
     #: Targets it is to measure.
     targets: int
     #: RFC 3339; null when it never called this master since it started.
@@ -234,6 +242,9 @@ class AgentBody(msgspec.Struct, frozen=True, kw_only=True):
     #: Seconds since it called.
     silent: float | None
     alive: bool
+    #: Begin of its newest round, RFC 3339, and the seconds since; null when none came lately.
+    newest: str | None = None
+    lag: float | None = None
     #: The agent's clock minus the master's when it last called, seconds; the way of the message is part of it.
     clock_offset: float | None
     #: What the master noticed of it and what to do, "" when all is well.
@@ -443,17 +454,32 @@ _ROUND_COUNTS: Final = ("sent", "received", "late", "duplicates", "reordered", "
 def agent_bodies(desk: Desk) -> list[AgentBody]:
     """All agents, configured or heard of."""
     now = clock()
-    counts: dict[str, int] = {}
+    steps: dict[str, list[float]] = {}
     for target in desk.settings.targets:
         for name in target.agents:
-            counts[name] = counts.get(name, 0) + 1
+            steps.setdefault(name, []).append(status.probe_of(desk.settings, target).step)
+    newest = _newest_rounds(desk)
     heard = desk.master.registry.sightings()
-    names = list(dict.fromkeys([*desk.settings.agents, *counts, *heard]))
-    return [_agent_body(desk, name, counts.get(name, 0), heard.get(name), now) for name in names]
+    names = list(dict.fromkeys([*desk.settings.agents, *steps, *heard]))
+    return [_agent_body(desk, name, steps.get(name, []), heard.get(name), newest.get(name, 0), now) for name in names]
 
 
-def _agent_body(desk: Desk, name: str, targets: int, heard: Sighting | None, now: int) -> AgentBody:
+def _newest_rounds(desk: Desk) -> dict[str, int]:
+    """Agent -> begin of its newest round, nanoseconds UTC; nothing while the store is away."""
+    found: dict[str, int] = {}
+    with contextlib.suppress(StoreError):
+        for (_, name), one in desk.board.now(desk.settings).latest.items():
+            found[name] = max(found.get(name, 0), one.time)
+    return found
+
+
+def _agent_body(
+    desk: Desk, name: str, steps: Sequence[float], heard: Sighting | None, newest: int, now: int
+) -> AgentBody:
     agent = desk.settings.agents.get(name)
+    slave = heard is not None and heard.health.engines == SLAVE
+    # A slave calls once each step of the whole configuration, an agent whenever its heartbeat says.
+    pace = max(steps, default=300.0) if slave else desk.settings.heartbeat_interval
     seen = heard.seen if heard else 0
     silent = (now - seen) / ranges.NANO if seen else None
     return AgentBody(
@@ -461,10 +487,13 @@ def _agent_body(desk: Desk, name: str, targets: int, heard: Sighting | None, now
         title=agent.title if agent else name,
         location=agent.location if agent else "",
         color=agent.color if agent else "",
-        targets=targets,
+        kind="slave" if slave else "agent",
+        targets=len(steps),
         seen=ranges.rfc3339(seen) if seen else None,
         silent=silent,
-        alive=silent is not None and silent < 3 * desk.settings.heartbeat_interval,
+        alive=silent is not None and silent < 3 * pace,
+        newest=ranges.rfc3339(newest) if newest else None,
+        lag=(now - newest) / ranges.NANO if newest else None,
         clock_offset=heard.clock_offset if heard else None,
         trouble=desk.master.ingest.rivals.trouble(name, now),
         health=msgspec.to_builtins(heard.health) if heard else None,
