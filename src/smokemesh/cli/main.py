@@ -43,6 +43,8 @@ COMMANDS: Final[dict[str, Entry]] = {
     "keys": Entry("smokemesh.cli.keys", "The agents' keys on this master."),
     "agents": Entry("smokemesh.cli.agents", "The agents a master knows, and how they are."),
     "alerts": Entry("smokemesh.cli.alerts", "What is raised, and what an alert would have said."),
+    "incidents": Entry("smokemesh.cli.incidents", "What alerts have raised."),
+    "silences": Entry("smokemesh.cli.silences", "Tell nobody of alerts for a while."),
     "query": Entry("smokemesh.cli.query", "Ask a master for measurements."),
     "import-rrd": Entry("smokemesh.cli.import_rrd", "Bring in the history of a SmokePing: its RRD files."),
     "doctor": Entry("smokemesh.cli.doctor", "What this host lacks, and the exact fix."),
