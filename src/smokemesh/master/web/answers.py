@@ -25,7 +25,6 @@ from smokemesh.model.series import Latest, Series
 from smokemesh.model.target import Node, Target
 from smokemesh.settings.shape import MasterSettings
 
-
 #: What the master writes for the engines of a SmokePing slave, which says nothing of itself.
 SLAVE: Final = "SmokePing"
 
