@@ -226,11 +226,14 @@ class Book:
 
     def _give_way(self, standing: Standing, found: Judgement) -> None:
         """Another has spoken. Whoever kept quiet is heard when that one has ended; with SmokePing never."""
-        standing.after = found.after
         if not self._compat:
+            standing.after = found.after
             standing.due = standing.due or (RAISED if found.compiled.edge else ACTIVE)
         elif not standing.told:
+            # It goes on as if it had been told: its end is.
+            standing.told = True
             standing.change(muted=f"priority:{found.after}")
+            standing.change(detail=self._detail(standing, ""))
 
     def _vote(self, watch: Watch, compiled: Compiled, round: Observation | None, now: int) -> None:
         """All agents of the target together."""
@@ -288,11 +291,10 @@ class Book:
         if not standing.told and standing.due and not reason and not why and not standing.late:
             # It came and went while its parents were waited for.
             self._tell(standing, standing.due, now, time)
-        standing.change(ended=max(time, standing.incident.begun), muted="" if standing.told else reason)
+        muted = standing.incident.muted if standing.told else reason
+        standing.change(ended=max(time, standing.incident.begun), muted=muted)
         standing.change(detail=self._detail(standing, why))
-        # SmokePing tells the end even of what kept quiet for another's priority.
-        heard = standing.told or (self._compat and bool(standing.after))
-        if heard and what == CLEARED and not self.hush.silence(standing):
+        if standing.told and what == CLEARED and not self.hush.silence(standing):
             self._tell(standing, CLEARED, now, time)
         self._ended.append(standing)
         self._gone.append(standing.key)

@@ -141,7 +141,7 @@ class Hush:
         kind, _, what = standing.incident.muted.partition(":")
         match kind:
             case "late":
-                return "; not told: these rounds came late"
+                return "; not told: these rounds came late, or the agent's clock is slow"
             case "silence":
                 return f"; not told: silence {what}"
             case "parent":
