@@ -61,7 +61,7 @@ def test_it_says_since_when_how_bad_and_from_where() -> None:
         "since 2026-09-21 14:13:20 UTC, 1 min, seen from oslo"
     )
     assert "from 2026-09-21 14:13:20 UTC to 2026-09-21 14:14:20 UTC, 1 min" in words.sentence(told(what="cleared"))
-    assert "worst of the last 3 rounds: 100 %" in words.sentence(told(loss=(0.0, 1.0, 0.2)))
+    assert "(worst of the last 3 rounds: 100 % loss, median 11.6 ms)" in words.sentence(told(loss=(0.0, 1.0, 0.2)))
 
 
 def test_links_lead_to_pages_and_are_left_out_without_an_address() -> None:
@@ -137,7 +137,7 @@ def test_a_mail_is_whole_and_its_other_letters_are_encoded() -> None:
     assert read["From"] == "smoke@example.net"
     assert read["Message-ID"].startswith("<k1@")
     assert read["Date"] == "Mon, 21 Sep 2026 14:14:20 +0000"
-    for part in ("丢包 ≥ 3", "上海 (shop.example.net)", "20 % loss", "since 2026-09-21 14:13:20 UTC", "From    local"):
+    for part in ("丢包 ≥ 3", "上海 (shop.example.net)", "20 % loss", "since 2026-09-21 14:13:20 UTC", "Seen by local"):
         assert part in read.get_content()
 
 

@@ -66,6 +66,8 @@ Sent = Annotated[
 Which = Annotated[
     Literal["standing", "all"], QueryParameter(name="state", description="standing: not over yet; or all")
 ]
+#: Handlers' words for the parameter `state`, a word the framework keeps for itself, and what it may be.
+STATES: Final = {"which": "open, ended or all", "sent": "waiting, done or failed", "standing": "standing or all"}
 Lang = Annotated[Literal["en", "zh"], QueryParameter(description="language of the words")]
 
 
@@ -151,10 +153,10 @@ def get_alerts(desk: NamedDependency[Desk]) -> list[RuleBody]:
 
 
 @get("/silences", sync_to_thread=True, summary="Silences, the newest first")
-def get_silences(desk: NamedDependency[Desk], which: Which = "standing") -> list[SilenceBody]:
+def get_silences(desk: NamedDependency[Desk], standing: Which = "standing") -> list[SilenceBody]:
     """Windows in which nobody is told."""
     now = clock()
-    found = log_of(desk).silences(now if which == "standing" else 0, MOST_ROWS)
+    found = log_of(desk).silences(now if standing == "standing" else 0, MOST_ROWS)
     return [silence_body(one, now) for one in found]
 
 
@@ -249,6 +251,10 @@ def on_wrong_body(request: Request[Any, Any, Any], error: HTTPException) -> Resp
     """What the framework refuses of a body, with the field; the rest as everywhere."""
     extra = error.extra if isinstance(error.extra, list) else []
     told = [f"{one.get('key', '')}: {one.get('message', '')}".strip(": ") for one in extra if isinstance(one, dict)]
+    wrong = next((STATES[one["key"]] for one in extra if isinstance(one, dict) and one.get("key") in STATES), "")
+    if wrong:
+        message = f"state {request.query_params.get('state', '')!r}: must be {wrong}"
+        return Response(ErrorBody("usage", message), status_code=400, media_type="application/json")
     if error.status_code in (403, 415):
         code = "forbidden" if error.status_code == 403 else "usage"
         return Response(ErrorBody(code, error.detail), status_code=error.status_code, media_type="application/json")

@@ -86,7 +86,7 @@ def _by_server(server: str, mail: Mail, message: EmailMessage, to: list[str], ca
         with _connect(server, mail, ca_file) as smtp:
             if mail.user:
                 smtp.login(mail.user, mail.password or read_private(mail.password_file))
-            refused = smtp.send_message(message, to_addrs=to)
+            refused = _hand_over(smtp, message, to)
     except smtplib.SMTPRecipientsRefused as error:
         raise _refusal(server, error.recipients, to) from error
     except smtplib.SMTPAuthenticationError as error:
@@ -102,6 +102,14 @@ def _by_server(server: str, mail: Mail, message: EmailMessage, to: list[str], ca
     if refused:
         raise _refusal(server, refused, to)
     return f"{server} took it for {', '.join(to)}"
+
+
+def _hand_over(smtp: smtplib.SMTP, message: EmailMessage, to: list[str]) -> dict[str, tuple[int, bytes]]:
+    """Send it; who was refused while others were not."""
+    sender = parseaddr(str(message["From"]))[1]
+    if "".join([sender, *to]).isascii():
+        return smtp.sendmail(sender, to, message.as_bytes())
+    return smtp.send_message(message, sender, to)  # with SMTPUTF8 (RFC 6531), if the server has it
 
 
 def _connect(server: str, mail: Mail, ca_file: str) -> smtplib.SMTP:

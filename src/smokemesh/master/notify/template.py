@@ -1,7 +1,7 @@
 """Mail templates: header lines, an empty line, a body; `<##KEY##>` stands for what is known of the alert.
 
 SmokePing's keys are ALERT WHAT LINE URL STAMP PAT LOSS RTT COMMENT; ours besides are TITLE HOST AGENTS SINCE STATE
-DETAIL INCIDENT.
+RULE DETAIL INCIDENT.
 """
 
 import html
@@ -21,9 +21,8 @@ Subject: [SmokeAlert] <##ALERT##> <##WHAT##> on <##LINE##>
 What    <##TITLE##> (<##HOST##>)
 When    <##SINCE##>
 State   <##STATE##>
-From    <##AGENTS##>
-Rule    <##PAT##>
-        <##DETAIL##>
+Seen by <##AGENTS##>
+Rule    <##RULE##>
 
 Judged rounds, oldest first
         <##LOSS##>
@@ -87,6 +86,7 @@ def keys(notice: Notice, alerting: Alerting) -> dict[str, str]:
         "AGENTS": words.from_where(notice),
         "SINCE": words.since(notice),
         "STATE": words.how_bad(notice),
+        "RULE": "; ".join(part for part in (notice.pattern, notice.detail) if part) or notice.alert,
         "DETAIL": notice.detail,
         "INCIDENT": words.incident_url(notice, alerting),
     }

@@ -74,11 +74,14 @@ def since(notice: Notice) -> str:
 
 def how_bad(notice: Notice) -> str:
     """The newest round and the worst of those judged."""
-    newest = f"{screen.percent(_last(notice.loss))} loss, median {screen.duration(_last(notice.rtt))}"
-    worst = (_most(notice.loss), _most(notice.rtt))
-    if (worst[0], worst[1]) == (_last(notice.loss), _last(notice.rtt)) or len(notice.loss) < 2:
-        return newest
-    return f"{newest} (worst of the last {len(notice.loss)} rounds: {screen.percent(worst[0])}, {screen.duration(worst[1])})"
+    newest = _state(_last(notice.loss), _last(notice.rtt))
+    worst = _state(_most(notice.loss), _most(notice.rtt))
+    return newest if worst == newest else f"{newest} (worst of the last {len(notice.loss)} rounds: {worst})"
+
+
+def _state(loss: float, median: float) -> str:
+    """`20 % loss, median 12.0 ms`; without what is not known."""
+    return f"{screen.percent(loss)} loss" + ("" if math.isnan(median) else f", median {screen.duration(median)}")
 
 
 def from_where(notice: Notice) -> str:
