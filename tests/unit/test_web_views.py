@@ -177,15 +177,25 @@ def test_no_remark_opens_what_it_does_not_close(written: str) -> None:
 # ---------------------------------------------------------------- colours of loss
 
 
-def test_a_configurations_colours_of_loss_are_counts() -> None:
-    rows = ((0.0, "00ff00", "none"), (5.0, "ffff00", "some"), (10.0, "ff8800", ""), (99.0, "000000", "never"))
-    steps = palette.loss_steps(settings_of(loss_colors=rows), 20)
-    assert [(step.color, step.label) for step in steps] == [
-        ("00ff00", "none"), ("ffff00", "some"), ("ff8800", "10"), ("a00000", "20/20"),
-    ]  # fmt: skip
-    assert steps[1].most == 0.25
-    assert 0.5 < steps[2].most < 1
-    assert steps[3].most == 1
+@pytest.mark.parametrize(
+    ("rows", "steps"),
+    [
+        ([(0, "00ff00", "none"), (5, "ffff00", "some"), (10, "ff8800", "")],
+         [(0, "00ff00", "none"), (5, "ffff00", "some"), (10, "ff8800", "10"), (19.9, "ff8800", ">10"), (20, "a00000", "20/20")]),
+        ([(1, "00ff00", "<1"), (3, "0000ff", "<3"), (100, "ff0000", ">=3")],
+         [(0, "00ff00", "0"), (1, "00ff00", "<1"), (3, "0000ff", "<3"), (19.9, "ff0000", ">=3"), (20, "a00000", "20/20")]),
+        ([(20, "000000", "all"), (19, "ff0000", "much")],
+         [(0, "ff0000", "0"), (19, "ff0000", "much"), (19.9, "ff0000", ">19"), (20, "000000", "all")]),
+    ],
+)  # fmt: skip
+def test_a_configurations_colours_of_loss_are_counts(
+    rows: list[tuple[float, str, str]], steps: list[tuple[float, str, str]]
+) -> None:
+    found = palette.loss_steps(settings_of(loss_colors=tuple(rows)), 20)
+    assert [(step.color, step.label) for step in found] == [(color, label) for _, color, label in steps]
+    for step, (lost, _, _) in zip(found, steps, strict=True):
+        assert step.most == pytest.approx(min(lost, 20) / 20, abs=0.01)
+    assert found[-2].most < 1 == found[-1].most
 
 
 def test_without_any_they_are_the_usual_ones() -> None:
