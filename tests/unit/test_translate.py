@@ -15,6 +15,7 @@ from smokemesh.settings.master import load_master, settings_from
 from smokemesh.settings.plain import nodes
 from smokemesh.settings.reference import SECTIONS
 from smokemesh.settings.shape import Chart, MasterSettings
+from smokemesh.smokeping.catalogue import PROBES as SHIPPED
 from smokemesh.smokeping.config import parse
 from smokemesh.smokeping.translate import Translation, translate
 
@@ -245,7 +246,7 @@ host = _x.example.net
     assert (plain.menu, plain.title) == ("192.0.2.9", "192.0.2.9")
     assert found.presentation.hierarchies == {"owner": "Owner", "place": "Place"}
     told = " ".join(found.warnings)
-    assert "/Many: host names /host/nowhere, which has no host of its own" in told
+    assert "/Many: host names /host/nowhere, which is not measured" in told
     assert "/Many: host names slave nobody, which is not defined" in told
 
 
@@ -390,3 +391,34 @@ def test_any_tree_means_the_same_when_it_is_converted(targets: str) -> None:
         run(targets)
     except ConfigError as error:
         assert "already" in str(error)  # noqa: PT017  # a section called like a variable set above it
+
+
+ODD = ["0", "99999999999999999999", "1e9", "Foo <a@b.c>", "192.0.2.1", "2001:db8::1", "a b c", "{x}", "é ü", "null", "A" * 5000, "..", "$x", "x:99999"]  # fmt: skip
+ANYWHERE = [
+    *((name, "probe", key) for name, probe in SHIPPED.items() for key in probe.probe),
+    *((name, "target", key) for name, probe in SHIPPED.items() for key in probe.target),
+]
+
+
+@given(st.sampled_from(ANYWHERE), st.sampled_from(ODD))
+def test_odd_values_of_probes_are_told_never_refused(where: tuple[str, str, str], value: str) -> None:
+    """Whatever the reader takes; what cannot be measured so is left out with a warning."""
+    module, area, key = where
+    probe = SHIPPED[module]
+    asked = "".join(f"{name} = 1\n" for name in probe.mandatory if name != key and name in probe.probe)
+    more = "".join(f"{name} = 1\n" for name in probe.target_mandatory if name != key)
+    odd = f"{key} = {value}\n"
+    section = "" if module == "FPing" else f"+ {module}\n{asked}{odd if area == 'probe' else ''}"
+    probes = "*** Probes ***\n+ FPing\nbinary = /usr/bin/fping\n" + section
+    text = GENERAL + DATABASE + PRESENTATION + probes + TARGETS.replace("FPingNormal", "FPing")
+    text += f"+ a\nprobe = {module}\n{more}{odd if area == 'target' else ''}host = 192.0.2.1\n"
+    try:
+        configuration = parse("/etc/config", lambda path: text.encode())
+    except ConfigError:
+        return
+    try:
+        made = translate(configuration, frozenset(SECTIONS["target"].settings), target_host().parse)
+    except ConfigError as error:
+        assert "measure it otherwise or remove it" in str(error)  # noqa: PT017
+        return
+    assert len(settings(made).targets) == 1 or any("not measured" in warning for warning in made.warnings)

@@ -131,7 +131,7 @@ ALERTING: Final = make_section(
     "alerting",
     "What holds for all alerts.",
     Setting(key="to", kind=list_of(kinds.recipient()), example="[noc@example.net]", help="Who is told of every alert."),
-    Setting(key="from", kind=kinds.mail_address(), example="smokemesh@example.net", help="Sender of mails."),
+    Setting(key="from", kind=kinds.sender(), example="smokemesh@example.net", help="Sender of mails."),
     Setting(
         key="compat",
         kind=kinds.choice("none", "smokeping"),
@@ -180,7 +180,7 @@ MAIL: Final = make_section(
         example="[mail.example.net:587]",
         help="SMTP servers, tried in order.",
     ),
-    Setting(key="user", kind=kinds.text(200), example="smokemesh", help="Name to log in with."),
+    Setting(key="user", kind=kinds.text(), example="smokemesh", help="Name to log in with."),
     Setting(
         key="password_file",
         kind=kinds.file_path(),
@@ -189,7 +189,7 @@ MAIL: Final = make_section(
     ),
     Setting(
         key="password",
-        kind=kinds.text(500),
+        kind=kinds.text(),
         example="correct-horse",
         help="The password itself, as SmokePing's files hold it; `password_file` is better.",
     ),

@@ -9,8 +9,8 @@ from smokemesh.settings.kinds import list_of, mapping_of
 _PRESENTATION: Final = make_section(
     "presentation",
     "What pages look like beyond their defaults.",
-    Setting(key="owner", kind=kinds.text(500), example="NOC Changzhou", help="Whose it is, for the foot of each page."),
-    Setting(key="contact", kind=kinds.text(500), example="noc@example.net", help="Whom to ask."),
+    Setting(key="owner", kind=kinds.text(), example="NOC Changzhou", help="Whose it is, for the foot of each page."),
+    Setting(key="contact", kind=kinds.text(), example="noc@example.net", help="Whom to ask."),
     Setting(
         key="charts",
         section="chart",
@@ -44,9 +44,9 @@ _PRESENTATION: Final = make_section(
 _CHART: Final = make_section(
     "chart",
     "A ranking of all targets.",
-    Setting(key="menu", kind=kinds.text(200), example="Top loss", help="Its entry in the menu; without it its name."),
+    Setting(key="menu", kind=kinds.text(), example="Top loss", help="Its entry in the menu; without it its name."),
     Setting(
-        key="title", kind=kinds.text(500), example="Where most is lost", help="Its heading; without it the menu entry."
+        key="title", kind=kinds.text(), example="Where most is lost", help="Its heading; without it the menu entry."
     ),
     Setting(
         key="sorter",
@@ -60,7 +60,7 @@ _CHART: Final = make_section(
 _RANGE: Final = make_section(
     "range",
     "A range of time.",
-    Setting(key="title", kind=kinds.text(200), example="Last 3 hours", required=True, help="Its heading."),
+    Setting(key="title", kind=kinds.text(), example="Last 3 hours", required=True, help="Its heading."),
     Setting(
         key="length", kind=kinds.duration(60.0, 100 * 365 * DAY), example="3h", required=True, help="How long it is."
     ),
@@ -72,7 +72,7 @@ _LOSS_COLOR: Final = make_section(
         key="lost", kind=kinds.number(0, 65535), example="1", required=True, help="Holds up to this many lost pings."
     ),
     Setting(key="color", kind=kinds.color(), example="00b8ff", required=True, help="The colour."),
-    Setting(key="legend", kind=kinds.text(200), example="1/20", help="What the legend says."),
+    Setting(key="legend", kind=kinds.text(), example="1/20", help="What the legend says."),
 )
 _SMOKEPING: Final = make_section(
     "smokeping",

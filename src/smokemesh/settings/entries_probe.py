@@ -121,7 +121,7 @@ OPTIONS: Final = (
         example="starttransfer",
         help="Which of curl's times counts; without it `total`, less the look-up of the name.",
     ),
-    Setting(key="agent", kind=kinds.text(500), only=("http",), example="smokemesh", help="Name it gives itself."),
+    Setting(key="agent", kind=kinds.text(), only=("http",), example="smokemesh", help="Name it gives itself."),
     Setting(
         key="insecure",
         kind=kinds.yes_no(),
@@ -173,7 +173,7 @@ OPTIONS: Final = (
     ),
     Setting(
         key="query",
-        kind=kinds.text(255),
+        kind=kinds.text(),
         only=("dns",),
         example="example.net",
         help="Name asked for; without it the target's host.",
@@ -237,7 +237,7 @@ OPTIONS: Final = (
     ),
     Setting(
         key="greeting",
-        kind=kinds.text(255),
+        kind=kinds.text(),
         only=("ssh",),
         example="SSH-2.0-smokemesh",
         help="What it says itself.",
@@ -256,7 +256,7 @@ OPTIONS: Final = (
         example="sink@example.net",
         help="Deliver a message to this address; without it only the greeting is timed.",
     ),
-    Setting(key="subject", kind=kinds.text(500), only=("smtp",), example="ping", help="Subject of the message."),
+    Setting(key="subject", kind=kinds.text(), only=("smtp",), example="ping", help="Subject of the message."),
     Setting(
         key="body",
         kind=kinds.whole(0, 100_000_000),
@@ -294,7 +294,7 @@ OPTIONS: Final = (
     ),
     Setting(
         key="parse",
-        kind=kinds.text(500),
+        kind=kinds.text(),
         only=("command",),
         example="lines",
         help="How its output is read: `lines` (an RTT a line, without it this), `exit` (the time it ran), `regex:…` (group 1), "

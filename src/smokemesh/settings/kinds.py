@@ -18,7 +18,7 @@ NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 #: Places in the tree and probes may be called as SmokePing calls them, too.
 PLACE: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,199}")
 _PATH = re.compile(rf"/|(?:/{PLACE.pattern})+")
-_SEEN = re.compile(rf"(?:/{PLACE.pattern})+(?:~{NAME.pattern})?")
+_SEEN = re.compile(rf"(?:/{PLACE.pattern})+(?:~{PLACE.pattern})?")
 _DYNAMIC = re.compile(r"DYNAMIC(?:/[A-Za-z0-9+/=_-]{1,100})?")
 _MAIL = re.compile(r"[^\s@|,]+@[^\s@,]+")
 _COLOR = re.compile(r"#?([0-9A-Fa-f]{6})")
@@ -57,7 +57,7 @@ class Kind:
     free: bool = False
 
 
-def text(most: int = 4096) -> Kind:
+def text(most: int = 200_000) -> Kind:
     """Any text of one or more characters."""
 
     def parse(written: str) -> str:
@@ -319,6 +319,17 @@ def mail_address() -> Kind:
     def parse(written: str) -> str:
         if not _MAIL.fullmatch(written):
             raise ValueError("is not a mail address; write one like noc@example.net")
+        return written
+
+    return Kind("mail address", parse)
+
+
+def sender() -> Kind:
+    """Who a mail comes from: an address, with a name before it in angle brackets or without."""
+
+    def parse(written: str) -> str:
+        if not re.fullmatch(r"[^<>\n\r]*<[^\s@|,<>]+@[^\s@,<>]+>", written) and not _MAIL.fullmatch(written):
+            raise ValueError("is no sender; write one like noc@example.net or NOC <noc@example.net>")
         return written
 
     return Kind("mail address", parse)

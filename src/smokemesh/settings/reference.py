@@ -33,13 +33,15 @@ SECTIONS: Final[dict[str, Section]] = {
                 names=kinds.place_name(),
                 help="Ways to measure, by name. A probe `ping` is there without being written.",
             ),
-            Setting(key="agents", section="agents", named=True, help="Who measures, by name."),
+            Setting(
+                key="agents", section="agents", named=True, names=kinds.place_name(), help="Who measures, by name."
+            ),
             Setting(key="targets", section="target", help="The tree of what is measured."),
             Setting(key="alerts", section="alert", named=True, names=kinds.alert_name(), help="Alert rules, by name."),
             Setting(key="alerting", section="alerting", help="What holds for all alerts."),
             Setting(
                 key="hierarchies",
-                kind=mapping_of(kinds.text(500), keys=kinds.place_name()),
+                kind=mapping_of(kinds.text(), keys=kinds.place_name()),
                 example="{customers: By customer}",
                 help="Other trees over the same targets: name and title.",
             ),
@@ -124,11 +126,11 @@ SECTIONS: Final[dict[str, Section]] = {
             "An agent, as the master knows it.",
             Setting(
                 key="display_name",
-                kind=kinds.text(200),
+                kind=kinds.text(),
                 example="常州一号",
                 help="What people read instead of its name.",
             ),
-            Setting(key="location", kind=kinds.text(200), example="changzhou", help="Where it stands."),
+            Setting(key="location", kind=kinds.text(), example="changzhou", help="Where it stands."),
             Setting(
                 key="color",
                 kind=kinds.color(),
@@ -144,7 +146,7 @@ SECTIONS: Final[dict[str, Section]] = {
             ),
             Setting(
                 key="labels",
-                kind=mapping_of(kinds.text(200)),
+                kind=mapping_of(kinds.text()),
                 example="{rack: r29}",
                 help="Free names and values.",
             ),
@@ -168,11 +170,11 @@ SECTIONS: Final[dict[str, Section]] = {
                 help="Targets this page draws in one graph, `~agent` as one agent sees them. Such a place has no host.",
             ),
             Setting(
-                key="menu", kind=kinds.text(200), example="Rack 29", help="Its entry in the menu; without it its name."
+                key="menu", kind=kinds.text(), example="Rack 29", help="Its entry in the menu; without it its name."
             ),
             Setting(
                 key="title",
-                kind=kinds.text(500),
+                kind=kinds.text(),
                 example="29柜",
                 help="Heading of its page; without it the menu entry.",
             ),
@@ -193,7 +195,7 @@ SECTIONS: Final[dict[str, Section]] = {
             ),
             Setting(
                 key="agents",
-                kind=list_of(kinds.name()),
+                kind=list_of(kinds.place_name()),
                 default="[local]",
                 example="[boomer, tokyo]",
                 help="Who measures it; names from `agents`, or `local`, the agent that `smokemesh up` runs.",
@@ -220,7 +222,7 @@ SECTIONS: Final[dict[str, Section]] = {
             ),
             Setting(
                 key="labels",
-                kind=mapping_of(kinds.text(200)),
+                kind=mapping_of(kinds.text()),
                 example="{rack: r29}",
                 help="Free names and values; those of a place are added to those above it.",
             ),
@@ -314,7 +316,7 @@ SECTIONS: Final[dict[str, Section]] = {
             Setting(key="spool", section="spool", help="How much waits for a master that is away."),
             Setting(
                 key="labels",
-                kind=mapping_of(kinds.text(200)),
+                kind=mapping_of(kinds.text()),
                 example="{rack: r29}",
                 help="Free names and values.",
             ),
@@ -385,7 +387,7 @@ SECTIONS: Final[dict[str, Section]] = {
             ),
             Setting(
                 key="commands",
-                kind=list_of(kinds.text(500)),
+                kind=list_of(kinds.text()),
                 example="[/usr/local/bin/probe-me, ldapsearch]",
                 help="Programs that probes of kind `command` may run, and tools whose every option is followed. Without it "
                 "known tools run, but not told to do more than measure.",

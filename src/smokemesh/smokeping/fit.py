@@ -11,6 +11,7 @@ LONGEST_STEP: Final = 86400.0
 LONGEST_TIMEOUT: Final = 300.0
 LEAST_TIMEOUT: Final = 0.001
 LEAST_INTERVAL: Final = 0.001
+LONGEST_INTERVAL: Final = 3600.0
 MOST_PINGS: Final = 65535
 #: A time-out may take this share of a step at most, so that there is room for pings.
 TIMEOUT_SHARE: Final = 0.25
@@ -30,11 +31,11 @@ def fit(wanted: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
         notes.append(f"has a timeout of {wanted['timeout']:g}s, with a step of {step:g}s it is {timeout:g}s here")
     room = step - 2 * timeout  # late answers are awaited for as long again
     if values["interval"] == "fill":
-        values["interval"] = _down(min(FILL * step / pings, room / max(pings - 1, 1)))
+        values["interval"] = _down(min(FILL * step / pings, room / max(pings - 1, 1), LONGEST_INTERVAL))
         return values, notes
     probe = Probe(name="", step=step, pings=pings, interval=values["interval"], timeout=timeout)
     if probe.interval is not None:
-        values["interval"] = _bounded(probe.interval, LEAST_INTERVAL, 3600.0)
+        values["interval"] = _bounded(probe.interval, LEAST_INTERVAL, LONGEST_INTERVAL)
     if (pings - 1) * probe.spacing > room:
         values["interval"] = _down(room / (pings - 1))
         if probe.interval is not None:

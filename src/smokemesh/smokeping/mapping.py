@@ -4,6 +4,7 @@ Everything comes as text. A variable that is missing has SmokePing's default. Ti
 """
 
 import ipaddress
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Final
@@ -13,12 +14,17 @@ from smokemesh.model.probe import Probe
 from smokemesh.model.tools import TOOLS
 from smokemesh.model.tools import write as write_tool
 from smokemesh.smokeping.fit import fit
+from smokemesh.smokeping.variables import number
 
 Variables = Mapping[str, str]
 
 
 class Unmapped(Exception):  # no failure of the program: the probe has no counterpart
     """Why nothing here measures what this probe does; the text ends a sentence that begins with its name."""
+
+
+class Unusable(ValueError):
+    """Variables with which SmokePing's own probe measures nothing either; the text ends a sentence that begins with its name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,13 +58,14 @@ class Entry:
 def map_probe(module: str, variables: Variables, step: float, pings: int, offset: str = "random") -> Mapped:
     """What measures as this module does with these variables; the rest as the whole configuration has it.
 
-    Rounds are made to fit their step. Raises Unmapped.
+    Rounds are made to fit their step. Raises Unmapped and Unusable.
     """
     entry = TABLE.get(module)
     if entry is None:
         raise Unmapped("is none of SmokePing's own probes, and nothing here stands for it")
     made = entry.make(variables)
-    step = _number(variables, "step", step)
+    _check_source(made.values)
+    step = max(_number(variables, "step", step), 1.0)
     values: dict[str, Any] = {
         "step": step,
         "pings": int(_number(variables, "pings", pings)),
@@ -66,6 +73,7 @@ def map_probe(module: str, variables: Variables, step: float, pings: int, offset
         "interval": entry.interval,
         "timeout": 5.0,
     }
+    values["pings"] = max(values["pings"], 1)
     fitted, notes = fit(values | made.values)
     return replace(made, values={k: v for k, v in fitted.items() if v is not None}, notes=(*made.notes, *notes))
 
@@ -73,7 +81,7 @@ def map_probe(module: str, variables: Variables, step: float, pings: int, offset
 def for_host(mapped: Mapped, host: str) -> tuple[Mapped, str]:
     """The same for one host: an address of the other IP version is measured as what it is; and a note, or "".
 
-    Raises ValueError when it cannot be.
+    Raises Unusable when it cannot be.
     """
     try:
         version = str(ipaddress.ip_address(host).version)
@@ -81,7 +89,7 @@ def for_host(mapped: Mapped, host: str) -> tuple[Mapped, str]:
         return mapped, ""
     source = mapped.values.get("source", "")
     if source and str(ipaddress.ip_address(source).version) != version:
-        raise ValueError(f"{host} cannot be reached from {source}, which is of the other IP version")
+        raise Unusable(f"sends from {source}, from where {host} of the other IP version cannot be reached")
     family = mapped.values.get("family", version)
     if family == version:
         return mapped, ""
@@ -97,10 +105,8 @@ def _offset(text: str, step: float) -> float | None:
 
 
 def _number(variables: Variables, key: str, otherwise: float) -> float:
-    try:
-        return float(variables.get(key) or otherwise)
-    except ValueError:
-        return otherwise
+    """As Perl counts; nothing and zero are as if it were not written."""
+    return min(number(variables.get(key, "")), 1e12) or otherwise
 
 
 def _yes(variables: Variables, key: str) -> bool:
@@ -119,9 +125,41 @@ def _family(variables: Variables, key: str) -> str:
 def _code_point(text: str) -> int | None:
     """From a TOS byte, `46` or `0xb8`."""
     try:
-        return (int(text, 16) if text.lower().startswith("0x") else int(text)) >> 2 & 63 if text else None
+        return (int(text, 16) if text.lower().startswith("0x") else int(text)) >> 2 & 63 if text.strip() else None
     except ValueError:
         return None
+
+
+def _interface(text: str) -> str:
+    if text and not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.@-]{0,14}", text):
+        raise Unusable(f"has interface = {text}, which is none")
+    return text
+
+
+def _mail(variables: Variables, key: str) -> str:
+    """The bare address."""
+    found = re.fullmatch(r"(?:.*<)?([^\s@|,<>]+@[^\s@,<>]+)>?", variables.get(key, ""))
+    if variables.get(key) and not found:
+        raise Unusable(f"has {key} = {variables[key]}, which is no mail address")
+    return found[1] if found else ""
+
+
+def _record(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9]{0,15}", text):
+        raise Unusable(f"asks for {text}, which is no type of record")
+    return "" if text.upper() == "A" else text.upper()
+
+
+def _server(text: str) -> str:
+    if text and not re.fullmatch(r"[A-Za-z0-9_.:%-]{1,253}", text):
+        raise Unusable(f"has server = {text}, which is no host")
+    return text
+
+
+def _check_source(values: Mapping[str, Any]) -> None:
+    source, family = values.get("source", ""), values.get("family", "")
+    if source and family and str(ipaddress.ip_address(source).version) != family:
+        raise Unusable(f"sends from {source}, which is not IPv{family}")
 
 
 def _address(text: str) -> str:
@@ -143,7 +181,7 @@ def _fping(variables: Variables) -> Mapped:
         size=int(_number(variables, "packetsize", 56)),
         dscp=_code_point(variables.get("tos", "")),
         source=_address(variables.get("sourceaddress", "")),
-        interface=variables.get("interface", ""),
+        interface=_interface(variables.get("interface", "")),
         family=_family(variables, "protocol"),
     )
     notes = []
@@ -165,7 +203,7 @@ def _continuous(variables: Variables) -> Mapped:
     if not variables.get("hostinterval"):
         values["interval"] = "fill"
     if not variables.get("timeout"):
-        values["timeout"] = min(values["interval"], 2.0) if variables.get("hostinterval") else 1.0
+        values["timeout"] = min(_number(variables, "hostinterval", 1.0), 2.0) if variables.get("hostinterval") else 1.0
     return replace(made, values=values)
 
 
@@ -208,10 +246,10 @@ def _send_email(variables: Variables) -> Mapped:
         values=_some(timeout=_number(variables, "timeout", 5.0)),
         options=_some(
             port=_port(variables),
-            sender=variables.get("from", ""),
-            to=variables.get("to", ""),
+            sender=_mail(variables, "from"),
+            to=_mail(variables, "to"),
             subject=variables.get("subject", "Test"),
-            body=int(_number(variables, "bodysize", 0)),
+            body=max(0, min(int(_number(variables, "bodysize", 0)), 10**8)),
         ),
     )
 
@@ -222,6 +260,8 @@ def _send_email(variables: Variables) -> Mapped:
 def _curl(variables: Variables) -> Mapped:
     urls = [_whole_url(url.replace("%host%", "{host}")) for url in variables.get("urlformat", "").split()]
     measure = variables.get("write_out", "time_total").removeprefix("time_")
+    if measure not in _CURL_TIMES:
+        raise Unusable(f"has write_out = {variables['write_out']}, which is no time of curl's")
     values = _some(timeout=_number(variables, "timeout", 10.0))
     options = _some(
         url=" ".join(urls),
@@ -235,12 +275,20 @@ def _curl(variables: Variables) -> Mapped:
     if address := _address(variables.get("interface", "")):
         values["source"] = address
     elif variables.get("interface"):
-        values["interface"] = variables["interface"]
+        values["interface"] = _interface(variables["interface"].removeprefix("if!"))
     return _with_extra(Mapped(kind="http", values=values, options=options), variables)
 
 
 def _whole_url(url: str) -> str:
-    return url if "://" in url else f"http://{url}"
+    whole = url if "://" in url else f"http://{url}"
+    if not re.match(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#]", whole):
+        raise Unusable(f"fetches {url}, which is no URL")
+    return whole
+
+
+_CURL_TIMES: Final = frozenset(
+    {"appconnect", "connect", "namelookup", "pretransfer", "redirect", "starttransfer", "total"}
+)
 
 
 #: Words of curl -> what they mean here.
@@ -289,7 +337,7 @@ def _extra_words(variables: Variables) -> list[str]:
 
 
 def _echoping_http(variables: Variables, scheme: str = "http") -> Mapped:
-    url = variables.get("url") or "/"
+    url = (variables.get("url") or "/").replace(" ", "%20")
     if "://" not in url:
         port = f":{variables['port']}" if variables.get("port") else ""
         url = f"{scheme}://{{host}}{port}/{url.removeprefix('/')}"
@@ -301,7 +349,7 @@ def _echoping_http(variables: Variables, scheme: str = "http") -> Mapped:
         kind="http",
         values=_some(timeout=_number(variables, "timeout", 10.0), family=_family(variables, "ipversion")),
         options=_some(
-            url=url,
+            url=_whole_url(url),
             insecure=scheme == "https",  # echoping never looks at a certificate
             status="200-399" if _yes(variables, "accept_redirects") else "200-299",
             headers=caching,
@@ -333,14 +381,14 @@ def _dns(variables: Variables) -> Mapped:
     return Mapped(
         kind="dns",
         values=_some(timeout=_number(variables, "timeout", 5.0)),
-        options=_some(query=variables.get("lookup", ""), server=variables.get("server", "")),
+        options=_some(query=variables.get("lookup", ""), server=_server(variables.get("server", ""))),
     )
 
 
 def _another_dns(variables: Variables) -> Mapped:
     options = _some(
         query=variables.get("lookup", ""),
-        type=variables.get("recordtype", "A").upper(),
+        type=_record(variables.get("recordtype") or "A"),
         port=_port(variables),
         protocol=variables.get("protocol", "udp").lower(),
         require_noerror=_yes(variables, "require_noerror"),
@@ -359,7 +407,7 @@ def _another_dns(variables: Variables) -> Mapped:
             interval=_number(variables, "mininterval", 0.5),
             family=_family(variables, "ipversion"),
         ),
-        options={k: v for k, v in options.items() if (k, v) not in (("type", "A"), ("port", 53), ("protocol", "udp"))},
+        options={k: v for k, v in options.items() if (k, v) not in (("port", 53), ("protocol", "udp"))},
     )
 
 
@@ -369,7 +417,7 @@ def _echoping_dns(variables: Variables) -> Mapped:
         values=_some(timeout=_number(variables, "timeout", 5.0), family=_family(variables, "ipversion")),
         options=_some(
             query=variables.get("dns_request", ""),
-            type="" if variables.get("dns_type", "A").upper() == "A" else variables["dns_type"].upper(),
+            type=_record(variables.get("dns_type") or "A"),
             protocol="tcp" if _yes(variables, "dns_tcp") else "",
         ),
         notes=_echoping_notes(variables),
@@ -404,7 +452,7 @@ def _tool(
                 interval=wait if wait >= 0.05 else None,
                 family=_family(variables, "ipversion"),
             ),
-            options=_some(tool=name, settings=settings, forks=int(_number(variables, "forks", 0)) or None),
+            options=_some(tool=name, settings=settings, forks=min(int(_number(variables, "forks", 0)), 10_000) or None),
             notes=notes,
         )
 

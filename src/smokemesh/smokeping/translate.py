@@ -64,7 +64,7 @@ class _Translator:
     def run(self) -> Translation:
         c = self.configuration
         self.places[()] = (c.files[0] if c.files else c.general.file, 1)
-        probes = Probes(c.general, c.database)
+        probes = Probes(c.general, c.database, self.check_host)
         probes.read(c.probes)
         tree = TreeWriter(c, probes, self.places, self.reserved, self.check_host, self._recipients)
         targets = tree.write()
@@ -154,22 +154,36 @@ class _Translator:
         if alerts:
             place = f"{alerts.file}:{alerts.line}"
             made["to"] = self._recipients(alerts.get("to"), place)
-            made["from"] = alerts.get("from")
+            sender = alerts.get("from")
+            named = re.fullmatch(r"[^<>]*<[^\s@|,<>]+@[^\s@,<>]+>", sender)
+            made["from"] = sender if named else next(iter(self._recipients(sender, place)), "")
             made["edge"] = "true" if alerts.get("edgetrigger") == "yes" else "false"
             made["template"] = alerts.get("mailtemplate")
-        made["snpp"] = general.get("snpphost")
+        if self._is_server(general.get("snpphost"), general):
+            made["snpp"] = general.get("snpphost")
         made["mail"] = self._mail(general)
         return {key: value for key, value in made.items() if value not in ("", [], {})}
 
     def _mail(self, general: Section) -> dict[str, Any]:
         made: dict[str, Any] = {}
-        if servers := [word for word in re.split(r"[\s,]+", general.get("mailhost")) if word]:
+        if servers := [word for word in re.split(r"[\s,]+", general.get("mailhost")) if self._is_server(word, general)]:
             made["servers"] = servers
         if "sendmail" in general.explicit:
             made["sendmail"] = general.get("sendmail")
         if general.get("mailuser") and general.get("mailpass"):
             made |= {"user": general.get("mailuser"), "password": general.get("mailpass")}
         return made
+
+    def _is_server(self, text: str, general: Section) -> bool:
+        """Whether it is HOST or HOST:PORT; said when it is neither."""
+        bare = re.fullmatch(r"(.*?)(?::[0-9]{1,4}|:[1-5][0-9]{4})?", text, re.DOTALL)
+        try:
+            if text and bare:
+                self.check_host(bare[1].removeprefix("[").removesuffix("]"))
+                return True
+        except ValueError as error:
+            self.warnings.append(f'{general.file}:{general.line}: server "{text}" {error}; it is left out')
+        return False
 
     def _alerts(self) -> dict[str, Any]:
         alerts = self.configuration.alerts
@@ -184,7 +198,7 @@ class _Translator:
             if "edgetrigger" in section.explicit:
                 values["edge"] = "true" if section.get("edgetrigger") == "yes" else "false"
             if priority := int(number(section.get("priority", "0"))):
-                values["priority"] = str(priority)
+                values["priority"] = str(min(priority, 2**31 - 1))
             if "mailtemplate" in section.explicit:
                 values["template"] = section.get("mailtemplate")
             made[name] = {key: value for key, value in values.items() if value not in ("", [])}

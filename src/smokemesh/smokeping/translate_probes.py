@@ -1,6 +1,6 @@
 """`*** Probes ***` in our words: each probe or instance as one of ours, and what a target changes of it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Final
 
@@ -8,7 +8,8 @@ from smokemesh.errors import ConfigError
 from smokemesh.model.options import KINDS
 from smokemesh.model.probe import Probe
 from smokemesh.smokeping.catalogue import PROBES
-from smokemesh.smokeping.mapping import Mapped, Unmapped, for_host, map_probe
+from smokemesh.smokeping.fit import LONGEST_STEP, MOST_PINGS
+from smokemesh.smokeping.mapping import Mapped, Unmapped, Unusable, for_host, map_probe
 from smokemesh.smokeping.shape import Section
 from smokemesh.smokeping.spell import spell
 from smokemesh.smokeping.variables import number
@@ -48,6 +49,8 @@ class Probes:
 
     general: Section
     database: Section
+    #: A host as our settings take it; raises ValueError.
+    check_host: Callable[[str], str]
     sources: dict[str, Source] = field(default_factory=dict)
     #: Those with a counterpart, and why the others have none.
     told: dict[str, Told] = field(default_factory=dict)
@@ -60,12 +63,12 @@ class Probes:
     @property
     def step(self) -> float:
         """What probes have that say nothing."""
-        return number(self.database.get("step", "300"))
+        return min(max(number(self.database.get("step", "300")), 1.0), LONGEST_STEP)
 
     @property
     def pings(self) -> int:
         """What probes have that say nothing."""
-        return int(number(self.database.get("pings", "20")))
+        return int(min(max(number(self.database.get("pings", "20")), 1), MOST_PINGS))
 
     def read(self, section: Section) -> None:
         """All of `*** Probes ***`."""
@@ -82,6 +85,10 @@ class Probes:
         except Unmapped as why:
             self.refused[source.name] = str(why)
             return
+        except Unusable as why:
+            place = f"{source.section.file}:{source.section.line}"
+            self.warnings.append(f"{place}: probe {source.name} {why}; its targets are not measured")
+            return
         self.told[source.name] = _told(mapped)
         self._notes[source.name] = mapped.notes
         for note in mapped.notes:
@@ -92,12 +99,21 @@ class Probes:
         if key not in self._made:
             variables = {**source.written, **given}
             offset = self.general.get("offset", "random")
-            self._made[key] = map_probe(source.module, variables, self.step, self.pings, offset)
+            mapped = map_probe(source.module, variables, self.step, self.pings, offset)
+            if server := mapped.options.get("server"):
+                self._check_server(server)
+            self._made[key] = mapped
         return self._made[key]
+
+    def _check_server(self, server: str) -> None:
+        try:
+            self.check_host(server)
+        except ValueError as error:
+            raise Unusable(f"has server = {server}, which {error}") from error
 
     def of_place(self, name: str, given: Mapping[str, str], host: str, place: str) -> Told | None:
         """What holds at a place with these variables. `host` is "" where nothing is measured; then a probe that has no
-        counterpart is None. Raises ConfigError, and ValueError when this host cannot be measured so.
+        counterpart is None. Raises ConfigError, and Unusable when this host cannot be measured so.
         """
         source = self.sources.get(name)
         if source is None:
@@ -112,6 +128,12 @@ class Probes:
                 cure = "measure it otherwise or remove it"
                 raise ConfigError(f"probe {name} ({source.module}) {why}; {cure}", file=file, line=int(line)) from None
             return None
+        except Unusable:
+            if host:
+                raise
+            return None
+        if name not in self.told:
+            return None  # a probe that measures nothing, unless targets say more: then it is theirs alone
         self._note(name, mapped, place)
         if host and ("family" in mapped.values or "source" in mapped.values):
             mapped, note = for_host(mapped, host)

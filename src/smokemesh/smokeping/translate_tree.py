@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from smokemesh.errors import ConfigError
 from smokemesh.model.options import KINDS
+from smokemesh.smokeping.mapping import Unusable
 from smokemesh.smokeping.shape import Configuration, Section
 from smokemesh.smokeping.translate_probes import Probes, Told, usual_value
 
@@ -49,18 +50,15 @@ class TreeWriter:
     check_host: Callable[[str], str]
     recipients: Callable[[str, str], list[str]]
     warnings: list[str] = field(default_factory=list)
-    _hosts: set[str] = field(default_factory=set)
+    _measured: set[str] = field(default_factory=set)
+    _overlays: list[tuple[Section, str, dict[str, Any]]] = field(default_factory=list)
     _checked: dict[str, str] = field(default_factory=dict)
 
     def write(self) -> dict[str, Any]:
         """The section `targets`. Raises ConfigError where SmokePing itself would not start."""
-        root = self.configuration.targets
-        self._hosts = {path for path, section in root.walk() if self._is_measured(section)}
-        return self._place(root, "/", ("targets",), Above())
-
-    def _is_measured(self, section: Section) -> bool:
-        host = section.get("host") if "host" in section.explicit else ""
-        return bool(host) and not host.startswith("/") and not self._why_no_host(section, host)
+        made = self._place(self.configuration.targets, "/", ("targets",), Above())
+        self._draw()
+        return made
 
     def _why_no_host(self, section: Section, host: str) -> str:
         bare = self._host(section, host)[0]
@@ -87,17 +85,21 @@ class TreeWriter:
         made: dict[str, Any] = {}
         host = section.get("host") if "host" in section.explicit else ""
         if host.startswith("/"):
-            made |= self._overlay(section, host, path, here)
+            made["overlay"] = []
+            self._overlays.append((section, path, made))
             host = ""
         elif host:
             host = self._measured_host(section, host, path, made)
         made |= self._shown(section, host, path)
         down = self._handed_down(section, path, here, host, above, made)
+        if "host" in made:
+            self._measured.add(path)
         made |= self._kept(section)
         for key in ("host", "overlay", "probe", "agents", "alerts", "alertee", "hidden", "menu", "title"):
             if key in made and (line := section.lines.get(_SOURCES.get(key, key))):
                 self.places[(*where, key)] = line
-        return made | self._below(section, path, where, down, bare=not (host or made.get("overlay") or path == "/"))
+        made |= self._below(section, path, where, down, bare=not (made.keys() & {"host", "overlay"} or path == "/"))
+        return made
 
     def _below(self, section: Section, path: str, where: tuple[str, ...], down: Above, bare: bool) -> dict[str, Any]:
         names = list(section.sections)
@@ -118,21 +120,24 @@ class TreeWriter:
         made["host"] = bare
         return bare
 
-    def _overlay(self, section: Section, host: str, path: str, here: str) -> dict[str, Any]:
-        slaves = self.configuration.slaves
-        known = slaves.sections if slaves else {}
-        found = []
-        for entry in host.split():
-            target, _, slave = entry.partition("~")
-            if target not in self._hosts:
-                self.warnings.append(
-                    f"{here}: {path}: host names {target}, which has no host of its own; it is left out"
-                )
-            elif slave and slave not in known:
-                self.warnings.append(f"{here}: {path}: host names slave {slave}, which is not defined; it is left out")
-            else:
-                found.append(entry)
-        return {"overlay": found} if found else {}
+    def _draw(self) -> None:
+        """What the pages of several hosts draw, now that it is known what is measured."""
+        known = self.configuration.slaves.sections if self.configuration.slaves else {}
+        for section, path, made in self._overlays:
+            for entry in section.get("host").split():
+                target, _, slave = entry.partition("~")
+                if target not in self._measured:
+                    why = f"{target}, which is not measured"
+                elif slave and slave not in known:
+                    why = f"slave {slave}, which is not defined"
+                else:
+                    made["overlay"].append(entry)
+                    continue
+                self.warnings.append(f"{section.file}:{section.line}: {path}: host names {why}; it is left out")
+            if not made["overlay"]:
+                del made["overlay"]
+                if not section.sections:
+                    made["children"] = {}
 
     def _shown(self, section: Section, host: str, path: str) -> dict[str, Any]:
         written = {key: section.get(key) for key in ("menu", "title", "remark") if key in section.explicit}
@@ -185,11 +190,11 @@ class TreeWriter:
         file, line = section.lines.get("host", (section.file, section.line))
         try:
             told = self.probes.of_place(name, given, host, f"{file}:{line}")
-        except ValueError as error:
-            self.warnings.append(f"{here}: {error}; it is not measured")
-            made.pop("host", None)
-            told = self.probes.of_place(name, given, "", here)
+        except Unusable as why:
+            self.warnings.append(f"{here}: probe {name} {why}; it is not measured")
+            told = None
         if told is None:
+            made.pop("host", None)
             return above.probe, above.anew
         if host and "{host}" in told.options.get("url", "") and (whole := self._host(section, section.get("host"))[1]):
             told = Told(told.kind, told.values, told.options | {"url": _put_in(told.options["url"], whole)})
