@@ -15,6 +15,7 @@ from smokemesh.analysis.alerts.judge import ACTIVE, CLEARED, RAISED, Bench, Comp
 from smokemesh.analysis.alerts.observe import doubtful, observe
 from smokemesh.analysis.alerts.patterns import START, Value
 from smokemesh.analysis.alerts.rules import Observation, agree
+from smokemesh.master.alert_words import describe
 from smokemesh.master.hush import Hush, Standing
 from smokemesh.master.metrics import Label
 from smokemesh.model.alert import Alert, Alerting, Incident, Notice
@@ -338,13 +339,10 @@ class Book:
 
     def _detail(self, standing: Standing, why: str) -> str:
         """How it stands, in a sentence."""
-        bad = f"worst {standing.incident.worst_loss * 100:.0f}% lost"
-        if not math.isnan(standing.incident.worst_rtt):
-            bad += f", slowest median {standing.incident.worst_rtt * 1000:.1f} ms"
-        if standing.compiled.alert.type == "silent":
-            bad = "no rounds came"
+        pair = self._pairs.get((standing.key[0], standing.incident.agents[0] if standing.incident.agents else ""))
+        judged = describe(standing.compiled, pair.view if pair else View())
         ending = f"; ended: {why}" if why else ""
-        return f"{bad}{ending}{self.hush.explain(standing)}"
+        return f"{judged}{ending}{self.hush.explain(standing)}"
 
     # --- keeping up with the settings
 

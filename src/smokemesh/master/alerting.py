@@ -6,7 +6,6 @@ once; what a crash takes is judged again, to the same end.
 """
 
 import logging
-import math
 import queue
 import threading
 import time
@@ -15,8 +14,8 @@ from typing import Final
 
 from smokemesh.errors import SmokemeshError
 from smokemesh.master.alert_book import Book
+from smokemesh.master.alert_words import firing
 from smokemesh.master.metrics import Label
-from smokemesh.model.alert import Notice
 from smokemesh.model.rounds import RoundBatch
 from smokemesh.model.series import SeriesQuestion
 from smokemesh.settings.shape import MasterSettings
@@ -117,7 +116,7 @@ class Alerting:
         notices = [notice for _, notice in findings.notices]
         self.book.kept()
         for notice in notices:
-            log.info(*_line(notice))
+            log.info(*firing(notice))
         if notices:
             self._wake()
 
@@ -222,14 +221,3 @@ class Alerting:
                 return
             self.book.take(agent, batch, now)
             begin = int(batch.time[-1])
-
-
-def _line(notice: Notice) -> tuple[object, ...]:
-    """The log's line of a firing, with what SmokePing's says: the alert, the target, the history, the comment."""
-    start = "S, " if notice.from_start else ""
-    loss = start + ", ".join("U" if math.isnan(value) else f"{value * 100:.0f}%" for value in notice.loss)
-    rtt = start + ", ".join("U" if math.isnan(value) else f"{value * 1000:.0f}ms" for value in notice.rtt)
-    return (
-        "alert %s: alert=%s target=%s agent=%s loss=%r rtt=%r comment=%r",
-        notice.what, notice.alert, notice.target, ",".join(notice.agents), loss, rtt, notice.comment,
-    )  # fmt: skip
