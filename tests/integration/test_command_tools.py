@@ -163,7 +163,7 @@ def test_sipsak(engine: CommandEngine) -> None:
         batch = measure(engine, probe("sipsak", pings=4, interval=0.5, user="joe", port=port), host="localhost")
     assert np.isnan(batch.rtts).tolist() == [False, True, False, False]
     answered = batch.rtts[[0, 2, 3]]
-    assert ((answered >= 0.02) & (answered < 0.4)).all()  # what it tells "after first send" is more than 0.5 s
+    assert ((answered > 0.018) & (answered < 0.4)).all()  # what it tells "after first send" is more than 0.5 s
     assert asked[0].startswith("OPTIONS sip:joe@localhost:")
 
 
