@@ -10,7 +10,7 @@ from smokemesh.model import tools
 from smokemesh.model.options import KINDS, read
 from smokemesh.smokeping.catalogue import PROBES
 from smokemesh.smokeping.fit import fit
-from smokemesh.smokeping.mapping import TABLE, Unmapped, for_host, map_probe, markdown
+from smokemesh.smokeping.mapping import TABLE, Unmapped, Unusable, for_host, map_probe, markdown
 
 
 def mapped(module: str, **variables: str) -> tuple[str, dict[str, Any], dict[str, Any]]:
@@ -142,7 +142,7 @@ def test_an_address_of_the_other_version_is_measured_as_what_it_is() -> None:
     assert (other.values["family"], note) == ("6", "insists on IPv4, 2001:db8::1 is measured by IPv6")
     assert for_host(four, "192.0.2.1") == (four, "")
     assert for_host(four, "host.example.net") == (four, "")
-    with pytest.raises(ValueError, match="sends from 192.0.2.7, from where 2001:db8::1 of the other IP version cannot be reached"):
+    with pytest.raises(Unusable, match="sends from 192.0.2.7, from where 2001:db8::1 of the other IP version cannot be reached"):
         for_host(map_probe("FPing", {"sourceaddress": "192.0.2.7"}, 300.0, 20), "2001:db8::1")
 
 

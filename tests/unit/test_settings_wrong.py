@@ -89,7 +89,7 @@ MASTER = {
     "round_too_long_timeout": ":2: probes.ping.timeout: a round takes 10.85s (20 pings 150ms apart, answers awaited 8s) but begins every 5s; write timeout: 1.075s or less",
     "setting_as_child": ":3: targets.lab.title: title is a setting; put what is below into children: {title: …}",
     "size_too_large": ':2: probes.big.size: "70000" is too large; write 0 to 65507',
-    "smokeping": ":1: this is SmokePing's configuration, which is a whole one; give it itself to --config",
+    "smokeping": ":1: this is SmokePing's configuration; give it to `smokemesh up --config` or `smokemesh master --config`",
     "smokeping_word": ":4: targets.lab.slaves: unknown setting; here it is called agents",
     "source_family": ":2: probes.six.source: 192.0.2.7 is not IPv6; write an IPv6 address",
     "step_too_short": ':1: defaults.step: "200ms" is too short; write 1s to 1d',

@@ -51,7 +51,7 @@ def refuse_smokeping(text: str, file: str) -> None:
     if found := _SMOKEPING.search(text):
         line = text.count("\n", 0, found.start()) + 1
         raise ConfigError(
-            "this is SmokePing's configuration, which is a whole one; give it itself to --config",
+            "this is SmokePing's configuration; give it to `smokemesh up --config` or `smokemesh master --config`",
             file=file,
             line=line,
         )

@@ -86,6 +86,7 @@ class _Maker:
         }
         try:
             mapped = map_probe(known.module, known.variables | own, self._step, self._pings, self._offset)
+            mapped, note = for_host(mapped, host)
         except Unmapped as error:
             self.problems[path] = f"probe {called} ({known.module}) {error}"
             return None
@@ -94,7 +95,6 @@ class _Maker:
         except (ValueError, KeyError) as error:
             self.problems[path] = f"probe {called} ({known.module}) cannot be understood: {error}"
             return None
-        mapped, note = for_host(mapped, host)
         if note:
             self.problems[path] = f"probe {called} {note}"
         name = self._name(called, mapped)

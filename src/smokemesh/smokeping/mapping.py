@@ -23,7 +23,7 @@ class Unmapped(Exception):  # no failure of the program: the probe has no counte
     """Why nothing here measures what this probe does; the text ends a sentence that begins with its name."""
 
 
-class Unusable(ValueError):
+class Unusable(Unmapped):
     """Variables with which SmokePing's own probe measures nothing either; the text ends a sentence that begins with its name."""
 
 

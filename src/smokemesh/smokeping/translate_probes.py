@@ -82,12 +82,12 @@ class Probes:
     def _tell(self, source: Source) -> None:
         try:
             mapped = self._map(source, {})
-        except Unmapped as why:
-            self.refused[source.name] = str(why)
-            return
         except Unusable as why:
             place = f"{source.section.file}:{source.section.line}"
             self.warnings.append(f"{place}: probe {source.name} {why}; its targets are not measured")
+            return
+        except Unmapped as why:
+            self.refused[source.name] = str(why)
             return
         self.told[source.name] = _told(mapped)
         self._notes[source.name] = mapped.notes
@@ -122,15 +122,15 @@ class Probes:
         mine = {key: value for key, value in given.items() if key in known}
         try:
             mapped = self._map(source, mine)
+        except Unusable:
+            if host:
+                raise
+            return None
         except Unmapped as why:
             if host:
                 file, _, line = place.rpartition(":")
                 cure = "measure it otherwise or remove it"
                 raise ConfigError(f"probe {name} ({source.module}) {why}; {cure}", file=file, line=int(line)) from None
-            return None
-        except Unusable:
-            if host:
-                raise
             return None
         if name not in self.told:
             return None  # a probe that measures nothing, unless targets say more: then it is theirs alone
