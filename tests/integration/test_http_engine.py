@@ -11,7 +11,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_address
 from pathlib import Path
 
-import numpy as np
 import pycurl
 import pytest
 from cryptography import x509
@@ -23,6 +22,7 @@ from smokemesh.model.options import HttpOptions, write
 from smokemesh.model.probe import Probe
 from smokemesh.model.rounds import ERROR_ANSWER, ERROR_CURL, ERROR_ERRNO, Flag, RoundBatch
 from smokemesh.probes import http as module
+from smokemesh.probes import loop
 from smokemesh.probes.engine import Engine, RoundRequest
 from smokemesh.probes.table import make_engine
 
@@ -118,6 +118,12 @@ class Server(ThreadingHTTPServer):
         self.thread.join(5)
 
 
+@pytest.fixture(autouse=True)
+def busy_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests share their machine: pings it held up are counted here, not left out, and times have a lower bound only."""
+    monkeypatch.setattr(loop, "STALL", 60.0)
+
+
 @pytest.fixture
 def server() -> Iterator[Server]:
     made = Server()
@@ -154,7 +160,7 @@ def test_each_ping_is_a_new_connection_to_the_address_that_was_resolved(engine: 
         engine, probe(HttpOptions(url=url(server, "page?x=1"), agent="probe/9", headers="X-One: 1\nX-Two: 2"))
     )
     assert (batch.sent[0], batch.received[0], batch.error[0]) == (3, 3, 0)
-    assert 0 < batch.rtts.min() <= batch.rtts.max() < 0.5
+    assert 0 < batch.rtts.min() < 0.2
     assert [path for path, _, _ in server.asked] == ["/page?x=1"] * 3
     assert len({port for _, _, port in server.asked}) == 3
     headers = server.asked[0][1]
@@ -177,14 +183,14 @@ def test_smokepings_own_placeholder_and_ipv6(engine: Engine) -> None:
 
 def test_the_servers_slowness_is_the_rtt_and_pings_run_beside_one_another(engine: Engine, server: Server) -> None:
     begun = time.monotonic()
-    batch = measure(engine, probe(HttpOptions(url=url(server, "slow/300")), pings=5))
-    assert time.monotonic() - begun < 1.2
-    assert batch.received[0] == 5
-    assert batch.rtts == pytest.approx([0.3] * 5, abs=0.1)
+    batch = measure(engine, probe(HttpOptions(url=url(server, "slow/300")), pings=6))
+    assert time.monotonic() - begun < 1.5  # one after the other: 1.6
+    assert batch.received[0] == 6
+    assert 0.299 < batch.rtts.min() < 0.4
 
 
 def test_late_is_received_and_never_is_lost(engine: Engine, server: Server) -> None:
-    late = measure(engine, probe(HttpOptions(url=url(server, "slow/300")), timeout=0.2))
+    late = measure(engine, probe(HttpOptions(url=url(server, "slow/300")), timeout=0.25))
     assert (late.received[0], late.late[0]) == (3, 3)
     begun = time.monotonic()
     never = measure(engine, probe(HttpOptions(url=url(server, "hang")), timeout=0.2))
@@ -195,7 +201,7 @@ def test_late_is_received_and_never_is_lost(engine: Engine, server: Server) -> N
 def test_several_urls_add_up(engine: Engine, server: Server) -> None:
     both = f"{url(server, 'slow/100')} {url(server, 'slow/150')}"
     batch = measure(engine, probe(HttpOptions(url=both)))
-    assert batch.rtts == pytest.approx([0.25] * 3, abs=0.1)
+    assert 0.249 < batch.rtts.min() < 0.35
     assert len(server.asked) == 6
 
 
@@ -231,19 +237,19 @@ def test_statuses_and_texts_that_count(engine: Engine, server: Server) -> None:
 
 def test_redirects_are_followed_only_when_asked_and_counted_as_smokeping_does(engine: Engine, server: Server) -> None:
     stay = measure(engine, probe(HttpOptions(url=url(server, "redirect/slow/200"))))
-    assert stay.rtts.max() < 0.15
+    assert 0.049 < stay.rtts.min() < 0.15
     assert {path for path, _, _ in server.asked} == {"/redirect/slow/200"}
     follow = HttpOptions(url=url(server, "redirect/slow/100"), follow_redirects=True)
     total = measure(engine, probe(follow))
-    assert total.rtts == pytest.approx([0.15] * 3, abs=0.06)
+    assert 0.149 < total.rtts.min() < 0.19
     more = HttpOptions(url=url(server, "redirect/slow/100"), follow_redirects=True, include_redirects=True)
-    assert measure(engine, probe(more)).rtts == pytest.approx([0.2] * 3, abs=0.06)  # total + redirect
+    assert 0.199 < measure(engine, probe(more)).rtts.min() < 0.26  # total + redirect
 
 
 def test_the_phases(engine: Engine, server: Server) -> None:
     for phase, least, most in (("connect", 0, 0.05), ("pretransfer", 0, 0.05), ("starttransfer", 0.1, 0.2)):
         batch = measure(engine, probe(HttpOptions(url=url(server, "slow/100"), measure=phase)))
-        assert least < np.median(batch.rtts) < most, phase
+        assert least < batch.rtts.min() < most, phase
 
 
 def test_nobody_there(engine: Engine) -> None:
@@ -311,7 +317,7 @@ def test_two_hundred_targets_in_a_round(engine: Engine, server: Server) -> None:
     before = time.process_time()
     batch = measure(engine, probe(HttpOptions(url=url(server)), pings=2, interval=0.3), count=200)
     assert batch.received.sum() == batch.sent.sum()
-    assert batch.received.sum() >= 200  # the server shares this process: what it held up is left out
+    assert batch.received.sum() == 400
     assert time.process_time() - before < 6  # the server's share, in Python, is most of it
     asleep = time.process_time()
     engine.run(time.monotonic() + 0.2)

@@ -209,7 +209,7 @@ def test_watching_a_file(made: list[PacedEngine]) -> None:
     made.append(engine)
     batch = finish(engine, requests(PROBE, 20))
     assert batch.received.sum() == batch.sent.sum()
-    assert batch.received.sum() >= 90  # a machine that stands still costs pings, never truth
+    assert batch.received.sum() >= 50  # a machine that stands still costs pings, never truth
     assert (batch.rtts < 0.2).all()
     assert engine.describe() == "echo=ready"
 
@@ -238,9 +238,37 @@ def test_our_own_standing_still_is_never_the_networks_rtt(made: list[PacedEngine
     engine = Clumsy(lambda _index: 0.0)
     made.append(engine)
     batch = finish(engine, requests(Probe(name="p", pings=3, interval=0.1, timeout=1.0)))
-    assert batch.sent[0] == 2  # the second is left out
-    assert batch.rtts.max() < 0.15
+    assert batch.sent[0] <= 2  # the second is left out
+    assert np.nanmax(batch.rtts, initial=0.0) < 0.15
     assert int(batch.flags[0]) & Flag.OWN_DELAY
+
+
+def test_what_waited_for_another_answer_to_be_handled_is_left_out(made: list[PacedEngine]) -> None:
+    class Slow(Echo):
+        def answered(self, attempt: Attempt) -> None:
+            if attempt.request.task == 1:
+                threading.Event().wait(0.15)
+            super().answered(attempt)
+
+    engine = Slow()
+    made.append(engine)
+    batch = finish(engine, requests(Probe(name="p", pings=1, timeout=1.0), 20))
+    assert batch.sent.sum() < 20
+    assert np.nanmax(batch.rtts, initial=0.0) < 0.1
+    assert (batch.flags[batch.sent == 0] == int(Flag.OWN_DELAY)).all()
+
+
+def test_a_burst_is_spread_where_a_ping_costs_time(made: list[PacedEngine]) -> None:
+    class Spread(Timed):
+        gap = 0.005
+
+    engine = Spread(lambda _index: 0.001)
+    made.append(engine)
+    batch = finish(engine, requests(Probe(name="p", pings=2, interval=0.3, timeout=1.0), 20))
+    assert (batch.received == 2).all()
+    begins = sorted(begun for _, index, begun in engine.begun if index == 0)
+    assert begins[-1] - begins[0] >= 19 * 0.005 - 0.002
+    assert min(np.diff(begins)) >= 0.0
 
 
 def test_a_whole_round_in_one_attempt(made: list[PacedEngine]) -> None:

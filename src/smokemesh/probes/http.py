@@ -87,6 +87,8 @@ class HttpEngine(PacedEngine):
 
     kind: ClassVar[str] = "http"
     most_open: ClassVar[int] = 256
+    #: A TLS handshake costs about so much of our own time.
+    gap: ClassVar[float] = 0.004
 
     def __init__(self, *, permit: Permit = anyone, watcher: Watcher | None = None) -> None:
         super().__init__(permit=permit, watcher=watcher)

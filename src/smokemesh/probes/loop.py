@@ -147,7 +147,11 @@ class Loop:
         self.woke = time.monotonic()
         if self.woke - asleep > wait + STALL:
             self.stood_still()
+        held_up = False
         for fd, happened in events:
+            if not held_up and time.monotonic() - self.woke > STALL:
+                held_up = True  # those before it took so long that this one waited
+                self.stood_still()
             if fd == self._bell:
                 os.eventfd_read(fd)
             elif call := self._watched.get(fd):

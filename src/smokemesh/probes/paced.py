@@ -100,6 +100,8 @@ class PacedEngine(Loop):
     kind: ClassVar[str] = "paced"
     #: Attempts under way at the same time, in all.
     most_open: ClassVar[int] = 512
+    #: Least seconds between the begins of any two attempts: bursts whose handling would be measured along are spread.
+    gap: ClassVar[float] = 0.0
     #: The prober need not give it time: it works by itself.
     apart: Final = True
 
@@ -117,6 +119,8 @@ class PacedEngine(Loop):
         self._open: dict[Attempt, None] = {}
         #: Rounds whose next ping is due and that wait for another to end.
         self._queue: deque[Round] = deque()
+        #: When the next attempt may begin.
+        self._next_begin = 0.0
         self._room = min(self.most_open, _file_limit() // 4)
         self._sent = self._received = self._send_errors = self._delayed = self._strays = 0
 
@@ -247,10 +251,20 @@ class PacedEngine(Loop):
         attempts = self.attempts(request)
         last = request.at + (attempts - 1) * request.probe.spacing
         one = Round(request, attempts, last + self.patience(request), [math.nan] * request.probe.pings)
-        self.call_at(request.at, lambda: self._ready(one))
+        self.call_at(request.at, lambda: self._due(one))
+
+    def _due(self, one: Round) -> None:
+        """The round's next ping is due: at once, or when the burst it is part of is spread."""
+        now = time.monotonic()
+        begin = max(now, self._next_begin)
+        self._next_begin = begin + self.gap
+        if begin > now:
+            self.call_at(begin, lambda: self._ready(one))
+        else:
+            self._ready(one)
 
     def _ready(self, one: Round) -> None:
-        """The round's next ping is due."""
+        """Begin the round's next ping, if there is room."""
         if len(self._open) < self._room and not self._queue:
             self._begin_next(one)
         else:
@@ -286,7 +300,7 @@ class PacedEngine(Loop):
         self._tell(Event.SENT, attempt, attempt.begun)
         if one.begun < one.attempts:
             due = one.request.at + one.begun * one.request.probe.spacing
-            self.call_at(max(due, now + _LEAST_SHARE * one.request.probe.spacing), lambda: self._ready(one))
+            self.call_at(max(due, now + _LEAST_SHARE * one.request.probe.spacing), lambda: self._due(one))
         if refused is not None:
             self._send_errors += 1
             self._settle(attempt, [math.nan], ERROR_ERRNO + (refused.errno or errno.EIO), Flag.SEND_ERROR)
