@@ -44,10 +44,11 @@ def beside_file(read: Read, key: str) -> str:
 
 
 def _mail(read: Read, sender: str) -> Mail:
-    values = {key: value for key, value in read.values.items() if key != "password_file"}
+    values = {key: value for key, value in read.values.items() if key not in ("password_file", "ca_file")}
     if "user" in values and not {"password", "password_file"} & set(read.values):
         raise read.error("user", "needs a password; write password_file: secrets/mail")
-    return Mail(**values, sender=sender, password_file=beside_file(read, "password_file"))
+    password, ca_file = beside_file(read, "password_file"), beside_file(read, "ca_file")
+    return Mail(**values, sender=sender, password_file=password, ca_file=ca_file)
 
 
 def _receiver(name: str, read: Read) -> Receiver:
@@ -58,7 +59,7 @@ def _receiver(name: str, read: Read) -> Receiver:
         example = SECTIONS["receiver"].settings[needed[0]].example
         raise read.error("type", f"{kind} needs {' or '.join(needed)}; write {needed[0]}: {example}")
     values = dict(read.values)
-    for key in ("url_file", "ca_file"):
+    for key in ("url_file", "secret_file", "ca_file"):
         if key in values:
             values[key] = beside_file(read, key)
     return Receiver(name=name, **values)

@@ -201,6 +201,12 @@ MAIL: Final = make_section(
         help="How the connection is protected.",
     ),
     Setting(
+        key="ca_file",
+        kind=kinds.file_path(),
+        example="/etc/ssl/certs/ours.pem",
+        help="CA certificates for starttls and tls, instead of the system's.",
+    ),
+    Setting(
         key="sendmail",
         kind=kinds.file_path(),
         default="/usr/lib/sendmail",
@@ -241,6 +247,13 @@ RECEIVER: Final = make_section(
         only=("webhook", "slack", "alertmanager"),
         example="{X-Site: lab}",
         help="Further request headers.",
+    ),
+    Setting(
+        key="secret_file",
+        kind=kinds.file_path(),
+        only=("webhook",),
+        example="secrets/webhook",
+        help="File with the secret that signs what is posted; relative to the directory of this file.",
     ),
     Setting(
         key="ca_file",
