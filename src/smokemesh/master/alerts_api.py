@@ -4,6 +4,7 @@ Times in parameters are as in `query_api`. What changes something is a POST of J
 a page of another site can neither send JSON nor hide where it is from.
 """
 
+from dataclasses import replace
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
 
@@ -209,7 +210,7 @@ def post_trial(desk: NamedDependency[Desk], data: JSONBody[TrialQuestion], lang:
     if data.history:
         rounds, from_start = trial.made_up(data.history, trial.judges(alert))
     else:
-        agent, batch = _measured(desk, data)
+        agent, batch, from_start = _measured(desk, data)
         rounds = trial.observed(batch, compat=compat)
     steps = list(trial.run(alert, rule, rounds, compat=compat, from_start=from_start))
     counts = trial.judged(steps)
@@ -230,8 +231,8 @@ def _alert(desk: Desk, asked: TrialQuestion) -> Alert:
     return found
 
 
-def _measured(desk: Desk, asked: TrialQuestion) -> tuple[str, Any]:
-    """Raw rounds of a target as one agent saw it."""
+def _measured(desk: Desk, asked: TrialQuestion) -> tuple[str, Any, bool]:
+    """Raw rounds of a target as one agent saw it, and whether it was measured no earlier."""
     if not asked.target:
         raise UsageError("trial: choose a target and a range, or type a history like 0% 0% 20% U")
     target = desk.target(asked.target)
@@ -244,7 +245,8 @@ def _measured(desk: Desk, asked: TrialQuestion) -> tuple[str, Any]:
     batch = desk.master.store.rounds(question)
     if len(batch) > MOST_ROUNDS:
         raise UsageError(f"trial: more than {MOST_ROUNDS} rounds in the range; choose a shorter one")
-    return agent, batch
+    earlier = desk.master.store.rounds(replace(question, begin=0, end=span.begin, points=1))
+    return agent, batch, not len(earlier)
 
 
 def on_wrong_body(request: Request[Any, Any, Any], error: HTTPException) -> Response[ErrorBody]:
