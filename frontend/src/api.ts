@@ -85,10 +85,13 @@ export interface TreeNode {
   readonly children: readonly TreeNode[];
 }
 
-/** A place of a tree that is made of places of the main one. */
+/** A place of another tree; `real` is the place of the main one it stands for, "" for none. */
 export interface Place {
   readonly path: string;
+  readonly menu: string;
+  readonly real: string;
   readonly state: State;
+  readonly parent: boolean;
   readonly children: readonly Place[];
 }
 
@@ -149,7 +152,8 @@ export const series = (question: Question, signal?: AbortSignal): Promise<Series
 export const tree = (under: string, depth: number): Promise<TreeNode> =>
   ask<TreeNode>(`tree?${new URLSearchParams({ under, depth: String(depth) }).toString()}`);
 
-export const hierarchy = (name: string): Promise<Place> => ask<Place>(`hierarchies/${encodeURIComponent(name)}`);
+export const hierarchy = (name: string, under: string, depth: number): Promise<Place> =>
+  ask<Place>(`hierarchies/${encodeURIComponent(name)}?${new URLSearchParams({ under, depth: String(depth) }).toString()}`);
 
 export const search = (words: string, limit: number): Promise<SearchReply> =>
   ask<SearchReply>(`search?${new URLSearchParams({ q: words, limit: String(limit) }).toString()}`);

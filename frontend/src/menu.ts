@@ -7,10 +7,20 @@ const MOST_FOUND = 200;
 /** Milliseconds without a key after which is searched. */
 const PAUSE = 120;
 
-function leaf(node: Found, current: string, host: boolean): HTMLAnchorElement {
+/** What one line of the menu tells. */
+type Line = Pick<Found, "path" | "menu" | "state"> & { readonly host?: string; readonly real?: string };
+
+/** The address of a place: in another tree, of what it stands for, or of the place itself where it stands for nothing. */
+function address(node: Line): string {
+  const path = node.real ?? node.path;
+  const kept = data.hierarchy ? `?hierarchy=${data.hierarchy}` : "";
+  return path ? `/targets${encodeURI(path)}${kept}` : `/hierarchies/${data.hierarchy ?? ""}${encodeURI(node.path)}`;
+}
+
+function leaf(node: Line, current: string, host: boolean): HTMLAnchorElement {
   const link = document.createElement("a");
   link.className = node.path === current ? "leaf current" : "leaf";
-  link.href = `/targets${encodeURI(node.path)}${data.hierarchy ? `?hierarchy=${data.hierarchy}` : ""}`;
+  link.href = address(node);
   const lamp = document.createElement("i");
   lamp.className = `dot ${node.state}`;
   lamp.title = t(`state_${node.state}`);
@@ -19,14 +29,14 @@ function leaf(node: Found, current: string, host: boolean): HTMLAnchorElement {
   link.append(lamp, name);
   if (host) {
     const small = document.createElement("small");
-    small.textContent = node.host;
+    small.textContent = node.host ?? "";
     link.append(small);
     link.title = node.path;
   }
   return link;
 }
 
-function entry(node: TreeNode, current: string): HTMLLIElement {
+function entry(node: TreeNode | Place, current: string): HTMLLIElement {
   const item = document.createElement("li");
   item.dataset["path"] = node.path;
   if (node.parent) {
@@ -42,13 +52,17 @@ function entry(node: TreeNode, current: string): HTMLLIElement {
   return item;
 }
 
+/** A place with its children, in the tree the menu shows. */
+const children = (path: string): Promise<TreeNode | Place> =>
+  data.hierarchy ? hierarchy(data.hierarchy, path, 1) : tree(path, 1);
+
 async function unfold(item: HTMLElement, current: string): Promise<void> {
   const open = item.classList.toggle("open");
   item.querySelector(":scope > .fold")?.setAttribute("aria-expanded", String(open));
   if (!open || item.querySelector(":scope > ul")) return;
   const list = document.createElement("ul");
   item.append(list);
-  const node = await tree(item.dataset["path"] ?? "/", 1);
+  const node = await children(item.dataset["path"] ?? "/");
   list.append(...node.children.map((child) => entry(child, current)));
 }
 
@@ -101,12 +115,8 @@ function line(text: string): HTMLLIElement {
 
 /** States of the places of the menu, by path. */
 async function states(menu: HTMLElement): Promise<Map<string, Found["state"]>> {
-  if (data.hierarchy) {
-    const flat = (place: Place): Place[] => [place, ...place.children.flatMap(flat)];
-    return new Map(flat(await hierarchy(data.hierarchy)).map((place) => [place.path, place.state] as const));
-  }
   const open = [...menu.querySelectorAll<HTMLElement>("#tree li.open[data-path]")].map((item) => item.dataset["path"] ?? "/");
-  const places = await Promise.all(["/", ...open].map((path) => tree(path, 1)));
+  const places = await Promise.all(["/", ...open].map(children));
   return new Map(places.flatMap((place) => place.children.map((node) => [node.path, node.state] as const)));
 }
 

@@ -157,7 +157,10 @@ def test_charts_of_the_configuration_and_smokepings_addresses_of_them(master: ap
 def test_a_hierarchy_and_the_way_through_it(client: TestClient[Litestar]) -> None:
     text = client.get("/hierarchies/owner").text
     assert 'href="/targets/transit/europe/zurich?hierarchy=owner"' in text
-    assert 'href="/hierarchies/owner/networks/abroad"' in text
+    assert 'href="/hierarchies/owner/networks"' in text
+    below = client.get("/api/v1/hierarchies/owner?under=/networks&depth=1").json()["children"]
+    assert [(one["path"], one["real"], one["parent"]) for one in below] == [("/networks/abroad", "", True)]
+    assert client.get("/api/v1/hierarchies/owner?under=/x").status_code == 404
     assert client.get("/hierarchies/owner/networks/abroad").status_code == 200
     assert client.get("/hierarchies/nope").status_code == 404
     assert client.get("/hierarchies/owner/nope").status_code == 404

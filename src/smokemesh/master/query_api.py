@@ -154,13 +154,19 @@ def get_search(
 
 
 @get("/hierarchies/{name:str}", sync_to_thread=True, summary="Another tree over the same targets")
-def get_hierarchy(desk: NamedDependency[Desk], name: FromPath[str]) -> PlaceBody:
-    """All its places, each with the place of the main tree it stands for."""
+def get_hierarchy(
+    desk: NamedDependency[Desk], name: FromPath[str], under: Under = "/", depth: Depth = 100
+) -> PlaceBody:
+    """Its places, each with the place of the main tree it stands for; `depth=1` gives the children only."""
+    check_number("depth", depth, 0, MOST_DEPTH)
     found = hierarchy_of(desk.settings, name)
     if found is None:
         known = ", ".join(desk.settings.presentation.hierarchies) or "there are none"
         raise NotFound(f"hierarchy {name}: no such hierarchy; known: {known}")
-    return place_body(desk, found, found.root, desk.board.now(desk.settings).states)
+    node = found.root.find("/" + under.strip("/"))
+    if node is None:
+        raise NotFound(f"hierarchy {name}: no place {under} in it")
+    return place_body(desk, found, node, desk.board.now(desk.settings).states, depth)
 
 
 @get("/charts", sync_to_thread=True, summary="All targets as all agents see them, ranked")

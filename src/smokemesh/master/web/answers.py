@@ -110,6 +110,8 @@ class PlaceBody(msgspec.Struct, frozen=True, kw_only=True):
     title: str
     real: str
     state: status.State
+    #: There are children, whether or not they are listed here.
+    parent: bool = False
     children: list["PlaceBody"] = []
 
 
@@ -360,15 +362,17 @@ def chart_body(ranked: Ranked) -> ChartBody:
     )
 
 
-def place_body(desk: Desk, hierarchy: Hierarchy, node: Node, states: dict[str, status.State]) -> PlaceBody:
-    """A place of another hierarchy and all below it."""
+def place_body(desk: Desk, hierarchy: Hierarchy, node: Node, states: dict[str, status.State], depth: int) -> PlaceBody:
+    """A place of another hierarchy with `depth` generations below it."""
+    below = node.children if depth > 0 else ()
     return PlaceBody(
         path=node.path,
         menu=node.menu or node.name,
         title=node.title or node.menu or node.name,
         real=hierarchy.real.get(node.path, ""),
         state=status.state_of(desk.settings, node, states),
-        children=[place_body(desk, hierarchy, child, states) for child in node.children],
+        parent=bool(node.children),
+        children=[place_body(desk, hierarchy, child, states, depth - 1) for child in below],
     )
 
 

@@ -29,10 +29,23 @@ class _Bough:
 
 
 def hierarchy_of(settings: MasterSettings, name: str) -> Hierarchy | None:
-    """The tree of that name, None when the configuration has none."""
-    title = settings.presentation.hierarchies.get(name)
-    if title is None:
+    """The tree of that name, None when the configuration has none. It grows once for each configuration."""
+    if name not in settings.presentation.hierarchies:
         return None
+    held = _grown_before.get(name)
+    if held is None or held[0] is not settings:
+        held = _grown_before[name] = (settings, _hierarchy_of(settings, name))
+        for other in [key for key, (known, _) in _grown_before.items() if known is not settings]:
+            _grown_before.pop(other, None)
+    return held[1]
+
+
+#: Name -> the configuration and its tree of that name.
+_grown_before: dict[str, tuple[MasterSettings, Hierarchy]] = {}
+
+
+def _hierarchy_of(settings: MasterSettings, name: str) -> Hierarchy:
+    title = settings.presentation.hierarchies[name]
     top = _Bough()
     for node in _shown(settings.tree):
         if name in node.places:

@@ -50,7 +50,7 @@ class Links:
 
 
 def menu(desk: Desk, current: Node | None, links: Links) -> tuple[Entry, ...]:
-    """The menu. Of the main tree what is folded is fetched when it is opened; another one is there whole."""
+    """The menu; what is folded is fetched when it is opened."""
     try:
         states: Mapping[str, status.State] = desk.board.now(desk.settings).states
     except SmokemeshError:  # the page that tells of it has a menu too
@@ -74,7 +74,6 @@ def _entries(desk: Desk, node: Node, here: str, links: Links, states: Mapping[st
         if child.hidden:
             continue
         opened = here == child.path or here.startswith(child.path + "/")
-        listed = opened or links.hierarchy is not None
         yield Entry(
             path=child.path,
             href=links(child),
@@ -83,5 +82,5 @@ def _entries(desk: Desk, node: Node, here: str, links: Links, states: Mapping[st
             parent=bool(child.children),
             open=opened and bool(child.children),
             current=here == child.path,
-            children=tuple(_entries(desk, child, here, links, states)) if listed else (),
+            children=tuple(_entries(desk, child, here, links, states)) if opened else (),
         )
