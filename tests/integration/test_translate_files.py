@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from smokemesh.smokeping.mapping import markdown
 from tests.data.smokeping.cases import BESIDE, CASES, Case
 
 from smokemesh.cli.loading import load_for_master
 from smokemesh.cli.main import main
 from smokemesh.errors import ConfigError
 from smokemesh.settings.shape import MasterSettings
+from smokemesh.smokeping.mapping import markdown
 
 DEBIAN = [Path("/etc/smokeping/config"), *sorted(Path("/usr/share/doc/smokeping/examples").glob("config.*"))]
 #: `smokeping --check` takes these, and it refuses them when it starts.
@@ -103,3 +103,16 @@ def test_what_smokeping_refuses_is_one_line(case: Case, tmp_path: Path) -> None:
 def test_the_page_of_probes_is_the_mapping() -> None:
     page = Path(__file__).parent.parent.parent / "docs" / "reference" / "probes.md"
     assert page.read_text().endswith(f"\n\n{markdown()}")
+
+
+@pytest.mark.parametrize("before", ["", "# who\n\n", "  ", "@define QQQ y\n"])
+def test_a_file_of_smokeping_s_is_known_by_its_first_line(before: str, tmp_path: Path) -> None:
+    (tmp_path / "config").write_text(f"{before}@include /etc/smokeping/config\n", encoding="utf-8")
+    result = config("check", tmp_path / "config")
+    assert (result.exit_code, "a SmokePing configuration" in result.stdout) == (0, True), result.stderr
+
+
+def test_the_kind_of_file_and_what_is_not_needed_are_told() -> None:
+    result = config("check", DEBIAN[0])
+    assert "not needed: /etc/smokeping/config.d/pathnames:2: General.imgcache\n" in result.stdout
+    assert "a SmokePing configuration: 1 target, 1 agent, 1 probe, at most 0.06667 pings per second" in result.stdout

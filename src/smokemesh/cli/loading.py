@@ -55,7 +55,7 @@ def looks_like_smokeping(file: str) -> bool:
     """Whether the file, or one it includes at once, has SmokePing's sections. A file that cannot be read has none."""
     try:
         with open(file, "rb") as held:
-            text = held.read().decode("latin-1")
+            text = held.read().removeprefix(b"\xef\xbb\xbf").decode("latin-1")
     except OSError:
         return False
     return is_smokeping(text)

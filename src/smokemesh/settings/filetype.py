@@ -21,7 +21,10 @@ _TOPOLOGY = frozenset({"topology", "dcs", "datacenters", "podsets", "pods"})
 
 def is_smokeping(text: str) -> bool:
     """SmokePing's sections look like `*** Targets ***`, other files are read by `@include`; ours never have either."""
-    return _SMOKEPING.search(text) is not None
+    first = next(
+        (line for line in map(str.strip, text.removeprefix("\ufeff").splitlines()) if line[:1] not in ("", "#")), ""
+    )
+    return _SMOKEPING.search(text) is not None or _SMOKEPING.match(first) is not None
 
 
 def file_type(root: Node) -> str:
