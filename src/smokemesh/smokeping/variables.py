@@ -60,7 +60,7 @@ class Form:
 
 
 def number(text: str) -> float:
-    """As Perl counts with text: the number it begins with, else 0. `300s` is 300."""
+    """As Perl counts with text: the number it begins with, else 0. `300s` is 300. (Perl's `inf` and `nan` are 0 here.)"""
     found = _NUMBER.match(text)
     return float(found[1]) if found else 0.0
 
