@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field, replace
 
+from smokemesh.master.web.status import visible
 from smokemesh.model.target import Node
 from smokemesh.settings.shape import MasterSettings
 
@@ -47,17 +48,11 @@ _grown_before: dict[str, tuple[MasterSettings, Hierarchy]] = {}
 def _hierarchy_of(settings: MasterSettings, name: str) -> Hierarchy:
     title = settings.presentation.hierarchies[name]
     top = _Bough()
-    for node in _shown(settings.tree):
+    for node in visible(settings.tree):
         if name in node.places:
             _put(top, node.places[name], node)
     real: dict[str, str] = {}
     return Hierarchy(name, title or name, _grown(top, "", title or name, real), real)
-
-
-def _shown(node: Node) -> list[Node]:
-    """All nodes that are shown, in the order of the file."""
-    below = [one for child in node.children if not child.hidden for one in _shown(child)]
-    return [node, *below]
 
 
 def _put(top: _Bough, place: str, node: Node) -> None:

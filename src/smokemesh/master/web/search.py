@@ -11,6 +11,7 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from smokemesh.master.web.status import visible
 from smokemesh.model.target import Node
 from smokemesh.settings.shape import MasterSettings
 
@@ -31,7 +32,7 @@ class Index:
 
     def __init__(self, settings: MasterSettings) -> None:
         self.settings = settings
-        self._nodes = tuple(_shown(settings.tree))[1:]
+        self._nodes = tuple(visible(settings.tree))[1:]
         self._texts = [_text(node).casefold() for node in self._nodes]
         self._names = [(node.menu or node.name).casefold() for node in self._nodes]
 
@@ -69,11 +70,6 @@ class Index:
 
     def _sorted(self, hits: list[int]) -> tuple[Node, ...]:
         return tuple(self._nodes[k] for k in sorted(hits, key=lambda k: self._names[k]))
-
-
-def _shown(node: Node) -> list[Node]:
-    """A node and all below it that are shown, in the order of the file."""
-    return [node, *(one for child in node.children if not child.hidden for one in _shown(child))]
 
 
 def _text(node: Node) -> str:
