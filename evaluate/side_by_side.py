@@ -30,13 +30,13 @@ WARM: Final = 6
 TOLERANCE: Final = 0.001
 
 STEADY: Final[dict[str, netlab.Path]] = {
-    "calm": netlab.Path(delay=0.01),
+    "calm": netlab.Path(delay=0.04),
     "tenth": netlab.Path(delay=0.02, faults=(netlab.Lose(every=10),)),
-    "half": netlab.Path(delay=0.005, faults=(netlab.Lose(every=2),)),
+    "half": netlab.Path(delay=0.06, faults=(netlab.Lose(every=2),)),
     "dead": netlab.Path(faults=(netlab.Lose(every=1),)),
     "slow": netlab.Path(delay=0.2),
     "bimodal": netlab.Path(delay=0.03, faults=(netlab.Delay(every=2, by=0.05),)),
-    "twice": netlab.Path(delay=0.015, faults=(netlab.Duplicate(every=5),)),
+    "twice": netlab.Path(delay=0.05, faults=(netlab.Duplicate(every=5),)),
 }
 #: What happens to the flapping target, round by round: (pings lost of 10, delay in seconds). The last goes on.
 PLAN: Final[tuple[tuple[int, float], ...]] = (
@@ -59,7 +59,7 @@ ALERTS: Final = {
     "slower": "type = rtt\npattern = <100,<100,>100\n",
     "lossy": "type = matcher\npattern = CheckLoss(l=>20,x=>2)\nedgetrigger = yes\n",
     "latency": "type = matcher\npattern = CheckLatency(l=>100,x=>2)\nedgetrigger = yes\n",
-    "median": "type = matcher\npattern = Median(old=>3,new=>2,diff=>0.05)\nedgetrigger = yes\n",
+    "median": "type = matcher\npattern = Median(old=>3,new=>2,diff=>0.03)\nedgetrigger = yes\n",
     "ratio": "type = matcher\npattern = Avgratio(historic=>4,current=>2,comparator=>'>',percentage=>150)\nedgetrigger = yes\n",
     "first": "type = loss\npattern = >0%\npriority = 1\n",
     "second": "type = loss\npattern = >0%,>0%\npriority = 2\n",
@@ -84,7 +84,7 @@ def evaluate(directory: Path, rounds: int) -> Table:
     table = Table(f"Side by side: {rounds} rounds of the same configuration")
     paths = {ADDRESSES[name]: path for name, path in STEADY.items()} | {ADDRESSES["flapping"]: _path(*PLAN[0])}
     theirs, ours = _installation(directory / "theirs"), _installation(directory / "ours")
-    with Network({"theirs": ("198.18.0.1",), "ours": ("198.18.0.2",)}, paths) as network:
+    with Network({"theirs": ("198.18.0.1",), "ours": ("198.18.0.2",)}, paths, prompt=True) as network:
         begun = _next_step()
         theirs.daemon(network["theirs"].start)
         with (directory / "ours.log").open("wb") as log:
