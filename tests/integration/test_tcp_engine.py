@@ -37,7 +37,7 @@ def probe(port: int, **changed: object) -> Probe:
 
 def measure(engine: Engine, address: str, asked: Probe, count: int = 1, within: float = 15.0) -> RoundBatch:
     at = time.monotonic() + 0.01
-    engine.start([RoundRequest(n, n, at + n * 0.3 / count, address, asked) for n in range(1, count + 1)])
+    engine.start([RoundRequest(n, n, at + (n - 1) * 0.3 / count, address, asked) for n in range(1, count + 1)])
     engine.run(time.monotonic() + within)
     assert engine.busy == 0
     return engine.take()
@@ -145,6 +145,8 @@ def test_what_the_system_refuses_is_an_error_of_that_round(engine: Engine) -> No
     assert int(batch.flags[0]) & Flag.SEND_ERROR
     batch = measure(engine, "127.0.0.1", probe(9, source="192.0.2.200"))
     assert batch.error[0] == ERROR_ERRNO + errno.EADDRNOTAVAIL
+    batch = measure(engine, "::1", probe(9, source="127.0.0.1"))
+    assert batch.error[0] == ERROR_ERRNO + errno.EAFNOSUPPORT
     batch = measure(engine, "fe80::1%no-such-link", probe(9))
     assert batch.errors[0] == 5
 

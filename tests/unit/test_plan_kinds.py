@@ -106,6 +106,7 @@ def test_a_command_may_be_told_what_is_no_host() -> None:
         (Probe(name="p", kind="quic"), "probe p: kind 'quic' is unknown to this agent; a newer version may know it"),
         (Probe(name="p", kind="tcp", options=(("port", "web"),)), "probe p: port: 'web' is no number"),
         (Probe(name="p", kind="tcp", options=(("port", "70000"),)), "probe p: port is 70000, must be 1 to 65535"),
+        (Probe(name="p", source="eth0"), "probe p: source 'eth0' is no address"),
         (Probe(name="p", kind="http", options=(("insecure", "yes"),)), "probe p: insecure: 'yes' is neither true nor false"),
     ],
 )  # fmt: skip

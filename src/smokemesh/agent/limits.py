@@ -66,6 +66,8 @@ def nonsense(probe: Probe) -> str:
             return f"probe {probe.name}: {name} is {value:g}, must be {least:g} to {most:g}"
     if probe.family not in ("auto", "4", "6"):
         return f"probe {probe.name}: family is {probe.family!r}, must be auto, 4 or 6"
+    if probe.source and parse_address(probe.source) is None:
+        return f"probe {probe.name}: source {probe.source!r} is no address"
     return _wrong_options(probe)
 
 

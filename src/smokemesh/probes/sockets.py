@@ -64,6 +64,8 @@ def _dress(made: socket.socket, probe: Probe, six: bool) -> None:
         made.setsockopt(level, socket.IPV6_UNICAST_HOPS if six else socket.IP_TTL, probe.ttl)
     if probe.interface:
         made.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, probe.interface.encode())
+    if probe.source and (":" in probe.source) != six:
+        raise OSError(errno.EAFNOSUPPORT, f"source {probe.source} is of the other IP version")
     if probe.source:
         made.setsockopt(socket.IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT, 1)  # the port is chosen when connecting
         made.bind(socket_address(probe.source, 0))
