@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from smokemesh.master.alert_book import Book
+from smokemesh.master.metrics import Label
 from smokemesh.model.alert import Alert, Alerting, Incident, Notice, Silence
 from smokemesh.model.assignment import task_id
 from smokemesh.model.probe import Probe
@@ -45,8 +46,9 @@ def settings(
 class World:
     """A book, its clock, and what it would have written down."""
 
-    def __init__(self, of: MasterSettings) -> None:
-        self.settings, self.book, self.now = of, Book(), T0
+    def __init__(self, of: MasterSettings, variants: dict[int, Label] | None = None) -> None:
+        self.variants = variants or {}
+        self.settings, self.book, self.now = of, Book(lambda: self.variants), T0
         self.notices: list[Notice] = []
         self.incidents: dict[int, Incident] = {}
         self.states: dict[Any, StoredState] = {}
@@ -59,7 +61,7 @@ class World:
         rtt = more.pop("rtt", 0.01)
         rtts = [float("nan")] * lost + [rtt] * (10 - lost)
         columns = {
-            "task": [task_id(path, "ping")],
+            "task": [task_id(path, "ping", more.pop("address", ""))],
             "time": [time],
             "step": [STEP],
             "sent": [10],
@@ -100,7 +102,7 @@ class World:
         """A new book of what was kept, which went through JSON."""
         self.settings = of or self.settings
         kept = [replace(state, memory=json.loads(json.dumps(state.memory))) for state in self.states.values()]
-        self.book = Book()
+        self.book = Book(lambda: self.variants)
         self.book.configure(self.settings, self.now)
         self.book.restore(kept, [one for one in self.incidents.values() if not one.ended], self.now)
         self.keep()
@@ -431,3 +433,22 @@ def test_an_agent_never_heard_is_silent_too() -> None:
     assert world.told == []
     world.tick(5.5)
     assert world.told == ["quiet raised"]
+
+
+def test_each_address_of_a_name_is_judged_on_its_own() -> None:
+    name = Target(
+        path="/many", host="many.example.net", probe="ping", agents=("a",), addresses="all", alerts=("lossy", "quiet")
+    )
+    of = settings(LOSS, Alert(name="quiet", type="silent", wait=300), targets=[name])
+    addresses = ("192.0.2.1", "192.0.2.2")
+    world = World(of, {task_id("/many", "ping", one): Label("/many", "ping", one) for one in addresses})
+    for minute in range(2):
+        world.round(9, minute, path="/many", address=addresses[0])
+        world.round(0, minute, path="/many", address=addresses[1])
+    assert [(notice.alert, notice.host) for notice in world.notices] == [("lossy", addresses[0])]
+    world.configure(of)
+    world.restart()
+    world.round(0, 2, path="/many", address=addresses[0])
+    assert world.told == ["lossy raised", "lossy cleared"]
+    world.tick(30)
+    assert sorted(notice.host for notice in world.notices if notice.alert == "quiet") == [*addresses]

@@ -5,44 +5,27 @@ Everything that changed waits in `findings` until `alerting` has written it down
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
 
 from smokemesh.analysis.alerts import judge
-from smokemesh.analysis.alerts.judge import ACTIVE, CLEARED, RAISED, Bench, Compiled, Judgement, State, View
+from smokemesh.analysis.alerts.judge import ACTIVE, CLEARED, RAISED, Compiled, Judgement, State, View
 from smokemesh.analysis.alerts.observe import doubtful, observe
 from smokemesh.analysis.alerts.patterns import START, Value
 from smokemesh.analysis.alerts.rules import Observation, agree
+from smokemesh.master.alert_memory import Pair, Watch, is_absent, is_late, kept_rules, make_watch, stored, stored_case
 from smokemesh.master.alert_words import describe
 from smokemesh.master.hush import Hush, Standing
 from smokemesh.master.metrics import Label
 from smokemesh.model.alert import Alert, Alerting, Incident, Notice
 from smokemesh.model.assignment import probe_name, task_id
 from smokemesh.model.rounds import COLUMNS, RoundBatch
-from smokemesh.model.target import Target
 from smokemesh.settings.shape import MasterSettings
 from smokemesh.storage.incidents import Findings, Key, StoredState
 
 SECOND: Final = 10**9
-#: A round that ended longer ago than so many steps, and some seconds for its way, is late: it is of the past.
-LATE_STEPS: Final = 3.0
-LATE_SECONDS: Final = 30.0
-#: An agent not heard for so many steps has no say in a quorum.
-ABSENT_STEPS: Final = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class Watch:
-    """A task whose rounds are judged."""
-
-    task: int
-    target: Target
-    title: str
-    bench: Bench
-    #: Set when one address of several is meant.
-    address: str = ""
 
 
 @dataclass(slots=True)
@@ -56,19 +39,6 @@ class Counters:
     raised: int = 0
     cleared: int = 0
     notices: int = 0
-
-
-@dataclass(slots=True)
-class Pair:
-    """One task as one agent sees it."""
-
-    watch: Watch
-    view: View
-    #: Since when rounds are expected.
-    since: int
-    dirty: bool = True
-    #: Digests of the rules the view's states belong to.
-    digests: dict[str, str] = field(default_factory=dict)
 
 
 class Book:
@@ -105,11 +75,14 @@ class Book:
                 self.unusable[name] = str(error)
         titles = {node.path: node.title for node in settings.tree.walk()}
         targets = settings.targets
-        self._watches = {watch.task: watch for watch in (_watch(t, compiled, titles) for t in targets) if watch}
+        self._watches = {watch.task: watch for watch in (make_watch(t, compiled, titles) for t in targets) if watch}
         self.hush.configure(targets)
+        for task, _ in self._pairs:
+            self._is_watched(task)  # single addresses of a name, which the settings do not list
         self._prune(now)
-        for watch in self._watches.values():
-            for agent in watch.target.agents:
+        for watch in list(self._watches.values()):
+            # Of a name whose addresses are measured each, the rounds tell which there are.
+            for agent in () if watch.target.addresses == "all" else watch.target.agents:
                 self._pair(watch, agent, now)
 
     def restore(self, states: Iterable[StoredState], incidents: Iterable[Incident], now: int) -> None:
@@ -171,11 +144,11 @@ class Book:
         """What must be written down. `kept` says that it was."""
         found = Findings(gone=list(self._gone), notices=list(self._notices))
         dirty = [(key, pair) for key, pair in self._pairs.items() if pair.dirty]
-        found.states = [(None, _stored(key, pair)) for key, pair in dirty]
+        found.states = [(None, stored(key, pair)) for key, pair in dirty]
         for standing in self.cases.values():
             if standing.changed:
                 found.cases.append(standing)
-                found.states.append((standing, _stored_case(standing)))
+                found.states.append((standing, stored_case(standing)))
         found.cases += self._ended
         return found
 
@@ -212,7 +185,7 @@ class Book:
             standing = self._open(key, pair.watch, found.compiled, (agent,), round, now)
         if standing is None:
             return
-        standing.late = round is not None and _is_late(round, now)
+        standing.late = round is not None and is_late(round, now)
         if not found.raised:
             # Priority keeps the end of what was told from nobody; with SmokePing it does.
             what = found.what or (CLEARED if found.after and not self._compat else "")
@@ -254,7 +227,7 @@ class Book:
             return
         _witness(standing, round)
         standing.change(agents=seen_by)
-        standing.late = round is not None and _is_late(round, now)
+        standing.late = round is not None and is_late(round, now)
         if not compiled.edge:
             standing.due = ACTIVE
         self._settle(standing, now)
@@ -265,7 +238,7 @@ class Book:
         state = pair.view.states.get(compiled.alert.name) if pair else None
         if pair is None or state is None or not state.raised:
             return False
-        return compiled.alert.type == "silent" or not _is_absent(pair, now)
+        return compiled.alert.type == "silent" or not is_absent(pair, now)
 
     # --- incidents
 
@@ -412,7 +385,7 @@ class Book:
         fresh = bool(state.memory.get("fresh"))
         view = judge.view_from_json(0 if fresh else state.time, state.memory)
         pair = Pair(watch, view, state.time if fresh else now, dirty=False)
-        for name, kept in _kept_rules(state.memory):
+        for name, kept in kept_rules(state.memory):
             view.states[name] = State(bool(kept.get("raised")), dict(kept.get("memory") or {}))
             pair.digests[name] = str(kept.get("rule"))
         self._pairs[task, agent] = pair
@@ -443,13 +416,6 @@ class Book:
         self.urgent = True
 
 
-def _watch(target: Target, compiled: Mapping[str, Compiled], titles: Mapping[str, str]) -> Watch | None:
-    alerts = [compiled[name] for name in dict.fromkeys(target.alerts) if name in compiled]
-    if not alerts:
-        return None
-    return Watch(task_id(target.path, target.probe), target, titles.get(target.path, ""), Bench(alerts))
-
-
 def _rows(batch: RoundBatch, rows: Any) -> RoundBatch:
     """Some rounds of a batch, in that order."""
     columns: dict[str, Any] = {name: getattr(batch, name)[rows] for name in (*COLUMNS, "address")}
@@ -471,39 +437,5 @@ def _witness(standing: Standing, round: Observation | None) -> None:
     )
 
 
-def _is_late(round: Observation, now: int) -> bool:
-    return now - round.time > (round.step * (1 + LATE_STEPS) + LATE_SECONDS) * SECOND
-
-
-def _is_absent(pair: Pair, now: int) -> bool:
-    return pair.view.time == 0 or now - pair.view.time > (ABSENT_STEPS * pair.view.step + LATE_SECONDS) * SECOND
-
-
 def _known(values: Sequence[Value]) -> tuple[float, ...]:
     return tuple(math.nan if value is None else value for value in values if not isinstance(value, str))
-
-
-def _stored(key: tuple[int, str], pair: Pair) -> StoredState:
-    rules = {
-        name: {"rule": pair.digests.get(name, ""), "raised": state.raised, "memory": state.memory}
-        for name, state in pair.view.states.items()
-        if state.raised or state.memory
-    }
-    memory = judge.view_to_json(pair.view) | {"rules": rules}
-    if pair.view.time == 0:
-        memory["fresh"] = True
-    raised = any(state.raised for state in pair.view.states.values())
-    return StoredState((*key, ""), pair.view.time or pair.since, memory, raised)
-
-
-def _stored_case(standing: Standing) -> StoredState:
-    memory = {
-        "rule": standing.compiled.digest, "told": standing.told, "told_at": standing.told_at, "due": standing.due,
-        "late": standing.late, "after": standing.after,
-    }  # fmt: skip
-    return StoredState(standing.key, standing.incident.begun, memory, raised=True, incident=standing.incident.id)
-
-
-def _kept_rules(memory: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
-    rules = memory.get("rules")
-    return [(str(k), v) for k, v in rules.items() if isinstance(v, dict)] if isinstance(rules, dict) else []
