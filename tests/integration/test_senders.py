@@ -63,6 +63,17 @@ def test_a_template_of_the_alert_goes_before_that_of_all(tmp_path: Path) -> None
     assert (read["Subject"], read.get_content().strip()) == ("café someloss", "rtt: 10ms, U")
 
 
+def test_a_template_that_cannot_be_used_keeps_no_alert_back(tmp_path: Path) -> None:
+    wrong = tmp_path / "wrong"
+    wrong.write_text("hello\n")
+    for file, told in ((str(wrong), "'hello' is no header line"), (str(tmp_path / "none"), "No such file")):
+        with mail_server() as smtp:
+            mail.send(sending("a@x.example", mail=Mail(servers=(smtp.address,)), template=file))
+            read = message_from_bytes(smtp.mails[0].content, policy=default)
+        assert read["Subject"].startswith("[SmokeAlert] someloss")
+        assert told in read.get_content()
+
+
 def test_servers_are_tried_in_order() -> None:
     with mail_server(answers={"GREETING": "421 not now"}) as tired, mail_server() as well:
         answer = mail.send(sending("a@x.example", mail=Mail(servers=("127.0.0.1:1", tired.address, well.address))))

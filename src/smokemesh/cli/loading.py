@@ -41,14 +41,14 @@ def load(file: str) -> Loaded:
         return Loaded("smokeping", settings, values)
     if file_type(parse(read_file(file, read_text), file)) == "agent":
         return Loaded("agent", load_agent(file, read_text))
-    return Loaded("master", _checked(load_master(file, read_text, list_yaml)))
+    return Loaded("master", _with_templates(_checked(load_master(file, read_text, list_yaml))))
 
 
 def load_for_master(file: str) -> MasterSettings:
     """The settings of a master in a file of ours or of SmokePing's. Raises ConfigError."""
     if looks_like_smokeping(file):
         return load_smokeping(file)[1]
-    return _checked(load_master(file, read_text, list_yaml))
+    return _with_templates(_checked(load_master(file, read_text, list_yaml)))
 
 
 def looks_like_smokeping(file: str) -> bool:
@@ -87,6 +87,15 @@ def _checked(settings: MasterSettings) -> MasterSettings:
         except ValueError as error:
             file, line = settings.alert_places.get(name, ("", 0))
             raise ConfigError(f"alerts.{name}.pattern: {error}", file=file, line=line) from error
+    return settings
+
+
+def _with_templates(settings: MasterSettings) -> MasterSettings:
+    """The settings, when every mail template they name is one. Raises ConfigError. SmokePing's are checked as it does."""
+    from smokemesh.master.notify import template
+
+    for file in {settings.alerting.template, *(alert.template for alert in settings.alerts.values())} - {""}:
+        template.check(template.read(file), file)
     return settings
 
 

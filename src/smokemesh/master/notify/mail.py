@@ -4,11 +4,11 @@ import smtplib
 import socket
 import ssl
 import subprocess
+from dataclasses import replace
 from datetime import UTC, datetime
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime, getaddresses, parseaddr
-from pathlib import Path
 from typing import Final
 
 from smokemesh.errors import ConfigError
@@ -40,11 +40,7 @@ def send(sending: Sending) -> str:
 
 def compose(sending: Sending, addresses: list[str]) -> EmailMessage:
     """The mail, as RFC 5322 wants it."""
-    file = sending.notice.template or sending.alerting.template
-    try:
-        filled = template.fill(_template(file), sending.notice, sending.alerting, file)
-    except ConfigError as error:
-        raise NotDelivered(str(error)) from error
+    filled = _filled(sending)
     message = EmailMessage(policy=SMTP)
     try:
         message["From"] = sending.alerting.mail.sender or f"smokemesh@{_host()}"
@@ -63,15 +59,15 @@ def compose(sending: Sending, addresses: list[str]) -> EmailMessage:
     return message
 
 
-def _template(file: str) -> str:
+def _filled(sending: Sending) -> template.Filled:
+    """The template with its values. A template that cannot be used keeps no alert back: the mail says so."""
+    file = sending.notice.template or sending.alerting.template
+    notice, alerting = sending.notice, sending.alerting
     try:
-        raw = Path(file).read_bytes() if file else template.DEFAULT.encode()
-    except OSError as error:
-        raise NotDelivered(f"mail template {file}: {error.strerror}") from error
-    try:
-        return raw.decode()
-    except UnicodeDecodeError:
-        return raw.decode("latin-1")  # older templates are
+        return template.fill(template.read(file) if file else template.DEFAULT, notice, alerting, file)
+    except ConfigError as error:
+        plain = template.fill(template.DEFAULT, notice, alerting)
+        return replace(plain, body=f"{plain.body}\n(Another template was not used: {error})\n")
 
 
 def _host() -> str:

@@ -7,6 +7,7 @@ RULE DETAIL INCIDENT.
 import html
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from smokemesh.errors import ConfigError
@@ -49,6 +50,18 @@ class Filled:
     headers: tuple[tuple[str, str], ...]
     body: str
     html: bool = False
+
+
+def read(file: str) -> str:
+    """A template's text; older ones are Latin-1. Raises ConfigError."""
+    try:
+        raw = Path(file).read_bytes()
+    except OSError as error:
+        raise ConfigError(f"mail template cannot be read: {error.strerror}", file=file) from error
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return raw.decode("latin-1")
 
 
 def check(text: str, file: str) -> None:
