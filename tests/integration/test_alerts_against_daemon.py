@@ -21,7 +21,7 @@ from smokemesh.settings.shape import MasterSettings
 pytestmark = pytest.mark.peer("smokeping", "perl")
 
 DAEMON = Path(__file__).parent / "alert_daemon.pl"
-STORIES = int(os.environ.get("SMOKEMESH_TEST_EXAMPLES", "60"))
+STORIES = int(os.environ.get("SMOKEMESH_TEST_EXAMPLES", "25"))
 PINGS, STEP, SECOND = 20, 60, 10**9
 RULES = [
     ("loss", ">0%,*12*,>0%,*12*,>0%"),

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.peer("smokeping", "perl")
 
 ORACLE = Path(__file__).parent / "alert_oracle.pl"
 #: Patterns and matchers tried, each on 25 histories.
-QUESTIONS = int(os.environ.get("SMOKEMESH_TEST_EXAMPLES", "600"))
+QUESTIONS = int(os.environ.get("SMOKEMESH_TEST_EXAMPLES", "300"))
 
 ENTRIES = [
     ">0%", ">0%,*12*,>0%,*12*,>0%", ">0", "> 0%", ">0%,", ",>0%", ">0% , >1%", ">0%,,>0%", ">5.%", ">.5%", ">-1%",
