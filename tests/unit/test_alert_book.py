@@ -274,6 +274,14 @@ def test_what_is_judged_no_more_ends_with_the_reason(after: MasterSettings, why:
     assert not [key for key in world.states if key[2]]
 
 
+def test_what_is_told_at_every_round_has_no_end_to_tell() -> None:
+    world = World(settings(replace(LOSS, edge=False)))
+    world.rounds(9, 9)
+    world.configure(settings())
+    assert world.told == ["lossy active"]
+    assert world.last.ended
+
+
 def test_other_words_change_no_judgement() -> None:
     world = World(settings(LOSS))
     world.rounds(9, 9)

@@ -268,7 +268,7 @@ class Book:
         muted = standing.incident.muted if standing.told else reason
         standing.change(ended=max(time, standing.incident.begun), muted=muted)
         standing.change(detail=self._detail(standing, why))
-        if standing.told and what == CLEARED and not self.hush.silence(standing):
+        if standing.told and what == CLEARED and standing.compiled.edge and not self.hush.silence(standing):
             self._tell(standing, CLEARED, now, time)
         self._ended.append(standing)
         self._gone.append(standing.key)
