@@ -3,10 +3,12 @@
 Here the floors meet: SmokePing's reader, its translation, our settings, and those who judge by alert patterns.
 """
 
+import gc
 import os
 import shutil
 import stat
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -67,13 +69,26 @@ def load_smokeping(file: str) -> tuple[dict[str, Any], MasterSettings]:
     from smokemesh.smokeping.config import parse as parse_smokeping
     from smokemesh.smokeping.translate import translate
 
-    configuration = parse_smokeping(file, _read_bytes, _missing)
-    made = translate(configuration, frozenset(SECTIONS["target"].settings), target_host().parse)
-    settings = settings_from(nodes(made.values, made.places, file), configuration.files or (file,))
+    with _without_collecting():
+        configuration = parse_smokeping(file, _read_bytes, _missing)
+        made = translate(configuration, frozenset(SECTIONS["target"].settings), target_host().parse)
+        settings = settings_from(nodes(made.values, made.places, file), configuration.files or (file,))
     settings = replace(
         settings, warnings=(*made.warnings, *settings.warnings), not_needed=(*settings.not_needed, *made.not_needed)
     )
     return made.values, _checked(settings)
+
+
+@contextmanager
+def _without_collecting() -> Iterator[None]:
+    """Ten thousand targets are a million small objects and no garbage; looking through them takes a third of the time."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
 
 
 def _checked(settings: MasterSettings) -> MasterSettings:
