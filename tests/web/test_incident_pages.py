@@ -11,8 +11,6 @@ import pytest
 from litestar import Litestar
 from litestar.testing import TestClient
 
-from smokemesh.master import alerts_api, query_api
-from smokemesh.master.web import alert_pages, chart_pages, pages
 from smokemesh.master.web.language import catalogue
 from smokemesh.master.web.rule_words import rule_words
 from smokemesh.model.alert import Alert, Alerting, Notice
@@ -57,16 +55,9 @@ def standing(master: app.Standing) -> Iterator[app.Standing]:
             connection.execute(table.delete())
 
 
-def make_app(master: app.Standing) -> Litestar:
-    handlers = [*query_api.routes, *alerts_api.routes, *pages.routes, *chart_pages.routes, *alert_pages.routes]
-    made = Litestar(route_handlers=handlers, openapi_config=None)
-    made.state.master = master
-    return made
-
-
 @pytest.fixture
 def client(standing: app.Standing) -> Iterator[TestClient[Litestar]]:
-    with TestClient(make_app(standing)) as made:
+    with TestClient(app.make_app(standing)) as made:
         yield made
 
 
@@ -165,13 +156,12 @@ def test_measured_rounds_are_tried_as_one_agent_saw_them(client: TestClient[Lite
 
 
 @pytest.mark.browser
-def test_a_person_silences_and_tries_a_pattern(standing: app.Standing, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_person_silences_and_tries_a_pattern(standing: app.Standing) -> None:
     from playwright.sync_api import expect, sync_playwright
 
     from tests.conftest import BROWSER
     from tests.web.test_browser import FLAGS
 
-    monkeypatch.setattr(app, "make_app", make_app)
     with app.serving(standing) as base, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which(BROWSER), args=FLAGS)
         page = browser.new_page(locale="en-GB")
