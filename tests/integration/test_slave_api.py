@@ -17,10 +17,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smokemesh.errors import StoreError
-from smokemesh.master import slave_api
+from smokemesh.master import slave_api, slave_ingest
 from smokemesh.master.app import Server
 from smokemesh.master.dynamic import secret_hash
 from smokemesh.master.premises import listen
+from smokemesh.master.slave_journal import Journal
 from smokemesh.master.state import open_master
 from smokemesh.model.assignment import task_id
 from smokemesh.model.rounds import Flag, RoundBatch
@@ -30,6 +31,7 @@ from smokemesh.settings.master import load_master
 from smokemesh.settings.shape import MasterSettings
 from smokemesh.smokeping import perl, protocol
 from smokemesh.smokeping.results import write_lines
+from smokemesh.storage.rounds import open_rounds
 
 SECRET = b"s3cret"
 SECOND = 10**9
@@ -113,6 +115,7 @@ class Running:
         return perl.read(got.dump)
 
     def rounds(self, agent: str = "fra", target: str = "/A") -> RoundBatch:
+        assert self.master.slave_ingest.drained(20)
         now = time.time_ns()
         question = SeriesQuestion(
             task=task_id(target, "ping"),
@@ -220,48 +223,73 @@ def test_nothing_is_doubled_over_a_restart(running: Running) -> None:
     assert running.times() == before + times
 
 
-def test_the_journal_of_a_killed_master_is_stored_once(running: Running) -> None:
-    """As a crash leaves it right after the insert, and right before."""
-    before = running.times()
-    done, undone = clock.take(5), clock.take(5)
-    assert running.post(lines(done)).status == 200
-    journal = running.folder / "data" / "slaves" / "journal"
-    assert not journal.exists()
+def batch_of(times: list[int]) -> RoundBatch:
+    n = len(times)
+    return RoundBatch.from_columns(n, {
+        "task": [task_id("/A", "ping")] * n, "time": [at * SECOND for at in times], "sent": [3] * n, "step": [10] * n,
+    })  # fmt: skip
+
+
+@pytest.mark.parametrize("age", [0, 7200])
+@pytest.mark.parametrize("killed", ["before the plan", "before the insert", "after the insert", "while tidying up"])
+def test_the_journal_of_a_killed_master_is_stored_once(running: Running, killed: str, age: int) -> None:
+    before, times = running.times(), clock.take(12)
+    assert not list((running.folder / "data" / "slaves" / "journal").iterdir())
     running.stop()
-    for times in (done, undone):
-        master = open_master(running.load(), str(running.folder / "data"), running.load)
-        batch = RoundBatch.from_columns(5, {
-            "task": [task_id("/A", "ping")] * 5, "time": [at * SECOND for at in times], "sent": [3] * 5,
-        })  # fmt: skip
-        master.slave_ingest._journal.write(group(times[0], batch, begun=0 if times == done else time.time_ns()))
-        master.close()
+    journal = Journal(running.folder / "data" / "slaves" / "journal")
+    begun = time.time_ns() - age * SECOND
+    groups = [journal.write(begun, [("fra", batch_of(times[i : i + 4]))]) for i in (0, 4)]
+    if killed != "before the plan":
+        journal.plan(f"slaves/{killed}/{age}", begun, groups)
+    if killed in ("after the insert", "while tidying up"):
+        store = open_rounds(f"chdb://{running.folder}/data/rounds")
+        store.insert_together([("fra", batch_of(times[:8]))], f"slaves/{killed}/{age}")
+        store.close()
+    if killed == "while tidying up":
+        (running.folder / "data" / "slaves" / "journal" / groups[0].token).unlink()
+    late = Journal(running.folder / "data" / "slaves" / "journal")
+    late._number = 10
+    late.write(begun, [("fra", batch_of(times[8:10]))])
     running.start()
-    assert not journal.exists()
-    assert running.post(lines(undone + done)).status == 200
-    assert running.times() == before + done + undone
+    assert running.post(lines(times[3:])).status == 200  # what was not answered comes again
+    assert running.times() == before + times
+    assert not list((running.folder / "data" / "slaves" / "journal").iterdir())
 
 
-def group(name: int, batch: RoundBatch, begun: int) -> Any:
-    from smokemesh.master.slave_journal import Group
-
-    return Group(f"slaves/{name}", begun, [("fra", batch)])
-
-
-def test_what_could_not_be_stored_is_not_acknowledged(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = running.times()
-    times = clock.take(4)
+def test_a_store_that_fails_gets_the_same_insert_again(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    before, times = running.times(), clock.take(6)
     insert = running.master.store.insert_together
+    failures: list[str] = []
 
-    def fail_after(*args: Any) -> None:
-        insert(*args)
-        raise StoreError("storage: the disk is full; make room")
+    def fail_after(parts: Any, token: str) -> None:
+        insert(parts, token)
+        if len(failures) < 2:
+            failures.append(token)
+            raise StoreError("storage: the connection was cut")
+
+    monkeypatch.setattr(slave_ingest, "AGAIN", 0.1)
+    monkeypatch.setattr(running.master.store, "insert_together", fail_after)
+    assert running.post(lines(times[:4])).body == b"OK\n"
+    assert running.post(lines(times)).body == b"OK\n"
+    assert running.times() == before + times
+    assert failures[0] == failures[1]
+
+
+def test_what_could_not_be_kept_is_not_acknowledged(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    before, times = running.times(), clock.take(4)
+
+    def full(*_: Any) -> None:
+        raise StoreError("journal: cannot be written: No space left on device; make room")
 
     with monkeypatch.context() as patch:
-        patch.setattr(running.master.store, "insert_together", fail_after)
-        for _ in range(2):
-            reply = running.post(lines(times[:3]))
-            assert (reply.status, reply.body) == (503, b"WARNING: storage: the disk is full; make room\n")
-    # The insert went through after all; the slave comes with more.
+        patch.setattr(Journal, "_save", full)
+        reply = running.post(lines(times[:3]))
+        wanted = b"WARNING: journal: cannot be written: No space left on device; make room\n"
+        assert (reply.status, reply.body) == (503, wanted)
+    monkeypatch.setattr(slave_ingest, "MOST_WAITING", 0)
+    monkeypatch.setattr(slave_ingest, "PATIENCE", 0.1)
+    assert running.post(lines(times[:3])).status == 503
+    monkeypatch.undo()
     assert running.post(lines(times)).body == b"OK\n"
     assert running.times() == before + times
 

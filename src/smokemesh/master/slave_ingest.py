@@ -1,12 +1,14 @@
 """Slaves' rounds on their way into the store: gathered from many posts, inserted together, each round once.
 
+A slave is answered when its rounds are in the journal on disk; they are in the store soon after, however this process ends.
 A slave that was not answered sends the same lines again, cut otherwise and with others. So rounds are told apart by (slave,
-task, time): what is newer than the newest in the store is fresh, and of anything else the store is asked. Groups are
-stored one after the other; one that failed, or that a killed process left, is finished before the next.
+task, time): what is newer than the newest known is fresh; of anything else journal and store are asked.
 """
 
 import asyncio
 import logging
+import threading
+import time
 import uuid
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -25,8 +27,12 @@ from smokemesh.storage.store import RoundStore
 
 log = logging.getLogger(__name__)
 
-#: Rounds of one group: what comes while it is stored waits for the next.
-MOST_TOGETHER: Final = 200_000
+#: Rounds of one insert, and rounds in the journal above which slaves wait, so many seconds.
+MOST_TOGETHER: Final = 100_000
+MOST_WAITING: Final = 400_000
+PATIENCE: Final = 20.0
+#: Seconds until the store is tried again.
+AGAIN: Final = 5.0
 
 #: Told of stored rounds: slave and batch.
 Tell = Callable[[str, RoundBatch], None]
@@ -40,24 +46,30 @@ class _Post:
 
 
 class SlaveIngest:
-    """The way in. `take` is for the event loop; the rest works in a thread of its own."""
+    """The way in. `take` is for the event loop; one thread writes the journal, another brings it into the store."""
 
     def __init__(self, store: RoundStore, journal: Path, tell: Tell) -> None:
         self._store, self._tell = store, tell
         self._journal = Journal(journal)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="slaves")
+        self._storer = threading.Thread(target=self._drain, name="slaves-store", daemon=True)
         self._waiting: list[_Post] = []
         self._worker: asyncio.Task[None] | None = None
-        #: Slave -> task -> time of the newest round in the store, 0 for none.
-        self._newest: dict[str, dict[int, int]] = {}
-        #: A group that may be in the store, or in part.
-        self._doubt: Group | None = None
-        self._begun = False
         #: When the newest post came, nanoseconds UTC.
         self._now = 0
+        #: Guards what both threads touch: what is in the journal, and whether all of it is to end.
+        self._changed = threading.Condition()
+        self._backlog: list[Group] = []
+        self._closing = False
+        #: A plan of a process before this one: its name, when it was made, how many groups of the backlog it has.
+        self._plan: tuple[str, int, int] | None = None
+        #: Slave -> (task, time) of rounds in the journal.
+        self._pending: dict[str, set[tuple[int, int]]] = {}
+        #: Slave -> task -> time of the newest round in store or journal, 0 for none.
+        self._newest: dict[str, dict[int, int]] = {}
 
     async def take(self, slave: str, batch: RoundBatch, now: int) -> int:
-        """Store the rounds; how many were new. Raises StoreError, and then they will come again."""
+        """Keep the rounds for good; how many were new. Raises StoreError, and then they will come again."""
         done = asyncio.get_running_loop().create_future()
         done.add_done_callback(_heed)  # a client that gave up asks no more
         self._waiting.append(_Post(slave, batch, done))
@@ -66,26 +78,36 @@ class SlaveIngest:
             self._worker = asyncio.create_task(self._work())
         return await asyncio.shield(done)
 
-    def begin(self, now: int) -> None:
-        """Finish what a process before this one left. Blocks; what cannot be done now is tried again with the next post."""
-        try:
-            self._thread.submit(self._settle, now).result()
-        except StoreError as error:
-            log.warning("rounds of slaves wait in the journal: reason=%r", str(error))
+    def begin(self) -> None:
+        """Take up what a process before this one left. Raises StoreError when the journal cannot be read."""
+        self._backlog, self._plan = self._journal.read()
+        for group in self._backlog:
+            self._remember(group)
+        self._storer.start()
+
+    def drained(self, patience: float) -> bool:
+        """Wait until all that was taken is in the store; False when it is not after so many seconds."""
+        with self._changed:
+            return self._changed.wait_for(lambda: not self._backlog, patience)
 
     def close(self) -> None:
-        """Finish what is under way."""
+        """Finish what is under way; what cannot be stored now stays in the journal."""
         self._thread.shutdown(wait=True)
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+        if self._storer.is_alive():
+            self._storer.join()
 
     async def _work(self) -> None:
         loop = asyncio.get_running_loop()
         while self._waiting:
-            posts = self._next()
+            posts, self._waiting = self._waiting, []
             try:
-                counts = await loop.run_in_executor(self._thread, self._store_all, posts, self._now)
+                counts = await loop.run_in_executor(self._thread, self._keep, posts, self._now)
             except Exception as error:
                 if not isinstance(error, StoreError):
-                    log.exception("rounds of slaves not stored: internal error")
+                    log.exception("rounds of slaves not kept: internal error")
                 _fail(
                     posts, error if isinstance(error, StoreError) else StoreError("internal error; the log says more")
                 )
@@ -94,63 +116,95 @@ class SlaveIngest:
                 if not post.done.done():
                     post.done.set_result(count)
 
-    def _next(self) -> list[_Post]:
-        """The posts that wait, as many as go together."""
-        count = rounds = 0
-        for post in self._waiting:
-            rounds += len(post.batch)
-            if count and rounds > MOST_TOGETHER:
-                break
-            count += 1
-        posts, self._waiting = self._waiting[:count], self._waiting[count:]
-        return posts
-
-    def _store_all(self, posts: Sequence[_Post], now: int) -> list[int]:
-        """In the thread: the only place where slaves' rounds enter the store. How many of each post were new."""
-        self._settle(now)
-        counts, parts = [], []
+    def _keep(self, posts: Sequence[_Post], now: int) -> list[int]:
+        """In a thread: write what is new into the journal. How many rounds of each post were new."""
+        self._wait_for_room()
+        parts = []
         for slave in dict.fromkeys(post.slave for post in posts):
             whole = RoundBatch.concatenate([post.batch for post in posts if post.slave == slave])
             fresh = self._fresh(slave, whole)
             if len(fresh):
                 parts.append((slave, fresh))
         if parts:
-            group = Group(f"slaves/{uuid.uuid4().hex}", now, parts)
-            self._journal.write(group)
-            self._doubt = group
-            self._store.insert_together(parts, group.token)
-            self._done(group)
-        kept = {slave: len(batch) for slave, batch in parts}
+            group = self._journal.write(now, parts)
+            self._remember(group)
+            with self._changed:
+                self._backlog.append(group)
+                self._changed.notify_all()
+        kept, counts = {slave: len(batch) for slave, batch in parts}, []
         for post in posts:
             counts.append(min(len(post.batch), kept.get(post.slave, 0)))
             kept[post.slave] = kept.get(post.slave, 0) - counts[-1]
         return counts
 
-    def _settle(self, now: int) -> None:
-        """Insert what is in doubt, under the same name: it is in the store once then."""
-        if not self._begun:
-            self._doubt = self._journal.read()
-            self._begun = True
-        if self._doubt is None:
-            return
-        group = self._doubt
-        parts, token = group.parts, group.token
-        if not 0 <= now - group.begun < IN_MEMORY:
+    def _wait_for_room(self) -> None:
+        """Take no more than the store can follow."""
+        with self._changed:
+            if not self._changed.wait_for(lambda: sum(map(len, self._backlog)) < MOST_WAITING, PATIENCE):
+                raise StoreError(f"{MOST_WAITING} rounds of slaves wait for the store; it takes none")
+
+    def _remember(self, group: Group) -> None:
+        """The group is in the journal."""
+        for slave, batch in group.parts:
+            newest = self._newest.setdefault(slave, {})
+            names = list(zip(batch.task.tolist(), batch.time.tolist(), strict=True))
+            self._pending.setdefault(slave, set()).update(names)
+            for task, at in names if newest else ():
+                newest[task] = max(at, newest.get(task, 0))
+
+    def _drain(self) -> None:
+        """The thread that brings the journal into the store, until the end."""
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: bool(self._backlog) or self._closing)
+                groups = self._next()
+            if not groups:
+                return
+            try:
+                self._insert(groups)
+            except Exception as error:
+                known = isinstance(error, StoreError)
+                log.warning("rounds of slaves wait in the journal: reason=%r", str(error), exc_info=not known)
+                with self._changed:
+                    if self._changed.wait_for(lambda: self._closing, AGAIN):
+                        return
+
+    def _next(self) -> list[Group]:
+        """What goes together next: what was planned before, else all that waits, within bounds."""
+        if self._plan is not None:
+            return self._backlog[: self._plan[2]]
+        count = rounds = 0
+        for group in self._backlog:
+            rounds += len(group)
+            if count and rounds > MOST_TOGETHER:
+                break
+            count += 1
+        return self._backlog[:count]
+
+    def _insert(self, groups: list[Group]) -> None:
+        """The only place where slaves' rounds enter the store."""
+        now = time.time_ns()
+        if self._plan is None:
+            token = f"slaves/{uuid.uuid4().hex}"
+            self._journal.plan(token, now, groups)
+            self._plan = (token, now, len(groups))
+        token, begun, _ = self._plan
+        parts = _together(groups)
+        wanted = parts
+        if not 0 <= now - begun < IN_MEMORY:
             # The store may have forgotten the name, so it is asked which of the rounds it has.
             absent = [(slave, select(batch, ~self._store.held(slave, batch))) for slave, batch in parts]
-            parts, token = [(slave, batch) for slave, batch in absent if len(batch)], f"{token}/late"
-        if parts:
-            self._store.insert_together(parts, token)
-        self._done(group)
-
-    def _done(self, group: Group) -> None:
-        """The group is in the store."""
-        self._doubt = None
-        self._journal.clear()
-        for slave, batch in group.parts:
-            newest = self._newest.get(slave)
-            for task, time in zip(batch.task.tolist(), batch.time.tolist(), strict=True) if newest else ():
-                newest[task] = max(time, newest.get(task, 0))
+            wanted, token = [(slave, batch) for slave, batch in absent if len(batch)], f"{token}/late"
+        if wanted:
+            self._store.insert_together(wanted, token)
+        self._journal.done(groups)
+        self._plan = None
+        for slave, batch in parts:
+            self._pending[slave].difference_update(zip(batch.task.tolist(), batch.time.tolist(), strict=True))
+        with self._changed:
+            del self._backlog[: len(groups)]
+            self._changed.notify_all()
+        for slave, batch in parts:
             self._tell(slave, batch)
 
     def _fresh(self, slave: str, batch: RoundBatch) -> RoundBatch:
@@ -164,7 +218,11 @@ class SlaveIngest:
         doubtful = sorted_batch.time <= newest
         if doubtful.any():
             held = np.zeros(len(sorted_batch), bool)
-            held[doubtful] = self._store.held(slave, select(sorted_batch, doubtful))
+            # The journal first: what leaves it meanwhile is in the store.
+            asked = select(sorted_batch, doubtful)
+            pending = self._pending.get(slave, set())
+            waits = [name in pending for name in zip(asked.task.tolist(), asked.time.tolist(), strict=True)]
+            held[doubtful] = np.array(waits) | self._store.held(slave, asked)
             sorted_batch = select(sorted_batch, ~held)
         return sorted_batch
 
@@ -174,10 +232,22 @@ class SlaveIngest:
         tasks, place = np.unique(batch.task, return_inverse=True)
         strange = [number for number in tasks.tolist() if number not in known]
         if strange:
-            # However far ahead the newest is dated, it is what matters here.
+            # The journal first: what leaves it meanwhile is in the store. However far ahead a round is dated, it counts.
+            waiting = tuple(self._pending.get(slave, ()))
             found = {one.task: one.time for one in self._store.latest(strange, 0, 2**62) if one.agent == slave}
             known.update({number: found.get(number, 0) for number in strange})
+            for task, at in waiting:
+                known[task] = max(at, known.get(task, 0))
         return np.array([known[number] for number in tasks.tolist()], np.int64)[place]
+
+
+def _together(groups: Sequence[Group]) -> list[tuple[str, RoundBatch]]:
+    """The rounds of several groups, each slave once: always the same for the same groups."""
+    of: dict[str, list[RoundBatch]] = {}
+    for group in groups:
+        for slave, batch in group.parts:
+            of.setdefault(slave, []).append(batch)
+    return [(slave, RoundBatch.concatenate(batches)) for slave, batches in of.items()]
 
 
 def take_rows(batch: RoundBatch, rows: NDArray[np.int64]) -> RoundBatch:

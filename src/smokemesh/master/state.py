@@ -125,7 +125,7 @@ class Master:
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="master")
         self._load = load
         self._turn = asyncio.Lock()
-        self.slave_ingest.begin(now)
+        self.slave_ingest.begin()
         self._warn()
 
     async def reload(self) -> list[str]:
