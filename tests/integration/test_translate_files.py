@@ -136,3 +136,13 @@ def test_ten_thousand_targets_are_read_within_seconds(tmp_path: Path) -> None:
     begun = time.process_time()
     assert len(load_for_master(str(file)).targets) > 10_000
     assert time.process_time() - begun < 6.0  # 1.2 s here
+
+
+def test_a_program_that_is_missing_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "smokemesh.yaml"
+    file.write_text(
+        "probes:\n  a: {kind: command, argv: /nowhere/x}\n  b: {kind: command, argv: 'sh -c true'}\n"
+        "targets: {x: {host: 192.0.2.1, probe: a}, y: {host: 192.0.2.2, probe: b}}\n"
+    )
+    told = config("check", file).stderr
+    assert told == "warning: probe a runs /nowhere/x, which is not on this host; install it where its agents run\n"

@@ -5,6 +5,7 @@ Any of our files is taken, and SmokePing's; which one it is is told from what st
 
 import os
 import re
+import shutil
 from collections import defaultdict
 from typing import Any
 
@@ -15,7 +16,7 @@ from smokemesh.cli.output import print_json
 from smokemesh.errors import ConfigError
 from smokemesh.settings.filetype import NAMES
 from smokemesh.settings.secrets import secret_problem
-from smokemesh.settings.shape import AgentSettings, MasterSettings
+from smokemesh.settings.shape import LOCAL_AGENT, AgentSettings, MasterSettings
 
 Settings = MasterSettings | AgentSettings
 
@@ -88,7 +89,8 @@ def _check(file: str) -> dict[str, Any]:
     settings = loaded.settings
     warnings, not_needed = _secret_warnings(settings), []
     if isinstance(settings, MasterSettings):
-        warnings, not_needed = [*settings.warnings, *warnings], list(settings.not_needed)
+        warnings = [*settings.warnings, *warnings, *_missing_programs(settings)]
+        not_needed = list(settings.not_needed)
     return {
         "file": file,
         "error": "",
@@ -123,6 +125,27 @@ def _summary(settings: Settings) -> str:
     used = {target.probe for target in settings.targets}
     counts = [(len(settings.targets), "target"), (len(rates), "agent"), (len(used), "probe")]
     return ", ".join(f"{n} {word}{'' if n == 1 else 's'}" for n, word in counts) + busiest
+
+
+def _missing_programs(settings: MasterSettings) -> list[str]:
+    """Programs that probes of the local agent run and that are not on this host."""
+    from smokemesh.probes.command_rules import DIRECTORIES, order
+
+    named = {target.probe for target in settings.targets if LOCAL_AGENT in target.agents}
+    path = os.pathsep.join((*DIRECTORIES, *os.get_exec_path()))
+    found: dict[str, str] = {}
+    for probe in (settings.probes[name] for name in sorted(named)):
+        if probe.kind != "command":
+            continue
+        try:
+            program = order(probe.options).program
+        except ValueError as error:
+            found[probe.name] = f"probe {probe.name}: {error}"
+            continue
+        if not shutil.which(program, path=path):
+            why = f"runs {program}, which is not on this host; install it where its agents run"
+            found.setdefault(program, f"probe {probe.name} {why}")
+    return list(found.values())
 
 
 def _secret_warnings(settings: Settings) -> list[str]:
