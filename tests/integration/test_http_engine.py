@@ -1,8 +1,10 @@
 """The HTTP engine against real servers on loopback: slow, hanging, rude, redirecting, with certificates of their own."""
 
 import errno
+import os
 import socket
 import ssl
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -33,6 +35,7 @@ class Handler(BaseHTTPRequestHandler):
     """What each path does."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # headers and body go out in two writes
     server: "Server"
 
     def do_GET(self) -> None:
@@ -246,6 +249,20 @@ def test_redirects_are_followed_only_when_asked_and_counted_as_smokeping_does(en
     assert 0.199 < measure(engine, probe(more)).rtts.min() < 0.26  # total + redirect
 
 
+@pytest.mark.peer("curl")
+@pytest.mark.parametrize("path", ["slow/150", "redirect/slow/150"])
+def test_the_times_are_those_of_curl_itself(engine: Engine, server: Server, path: str) -> None:
+    """What SmokePing's Curl probe reckons from `curl -w`: total - namelookup + redirect."""
+    page = f"http://127.0.0.1:{server.server_port}/{path}"
+    times = "%{time_total} %{time_namelookup} %{time_redirect}"
+    words = ["curl", "-q", "-s", "-L", "-o", os.devnull, "-w", times, page]
+    runs = [subprocess.run(words, capture_output=True, text=True, timeout=10, check=True).stdout for _ in range(3)]
+    theirs = [total - lookup + redirect for total, lookup, redirect in (map(float, run.split()) for run in runs)]
+    asked = HttpOptions(url=page, follow_redirects=True, include_redirects=True)
+    ours = measure(engine, probe(asked), host="127.0.0.1").rtts
+    assert ours.min() == pytest.approx(min(theirs), abs=0.04)
+
+
 def test_the_phases(engine: Engine, server: Server) -> None:
     for phase, least, most in (("connect", 0, 0.05), ("pretransfer", 0, 0.05), ("starttransfer", 0.1, 0.2)):
         batch = measure(engine, probe(HttpOptions(url=url(server, "slow/100"), measure=phase)))
@@ -297,6 +314,14 @@ def test_another_host_is_reached_only_where_the_agent_permits(server: Server) ->
         other.stop()
     assert server.asked == []
     assert set(asked) == {"127.0.0.1", "127.0.0.2"}
+
+
+def test_a_redirect_goes_over_the_pings_own_connection_as_with_curl(engine: Engine, server: Server) -> None:
+    measure(engine, probe(HttpOptions(url=url(server, "redirect/page"), follow_redirects=True), pings=2, interval=0.3))
+    ports = [port for _, _, port in server.asked]
+    assert len(ports) == 4
+    assert ports[0] != ports[2], "each ping begins with a new connection"
+    assert set(ports[1::2]) <= set(ports[::2]), "and goes on over one that is there"
 
 
 def test_a_source_and_an_interface(engine: Engine, server: Server) -> None:

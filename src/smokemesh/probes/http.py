@@ -1,7 +1,7 @@
 """The HTTP engine: libcurl fetches documents over new connections, many at once; its own times are the RTTs.
 
 The address that the agent resolved and permitted is the one connected to; any other host, of a second URL or of a redirect,
-is permitted or refused when its socket is opened. No proxy, no cookies, no connection or TLS session used again.
+is permitted or refused when its socket is opened. Each ping begins with a new connection; no proxy, cookies or TLS sessions.
 """
 
 import errno
@@ -19,6 +19,7 @@ import pycurl
 
 from smokemesh.model import options
 from smokemesh.model.options import HttpOptions
+from smokemesh.model.probe import Probe
 from smokemesh.model.rounds import ERROR_ANSWER, ERROR_CURL, ERROR_ERRNO, Flag
 from smokemesh.probes import sockets
 from smokemesh.probes.certificates import system_ca_file
@@ -31,6 +32,8 @@ from smokemesh.version import __version__
 #: Bytes of an answer that are read; a longer one is broken off and the ping lost.
 MOST_BODY: Final = 16 * 2**20
 _MOST_REDIRECTS: Final = 10
+#: Connections kept until a redirect or a second URL of the same ping is over; of more the oldest idle ones are closed.
+_MOST_KEPT: Final = 32
 #: No RTT is shorter.
 _LEAST_RTT: Final = 1e-6
 #: A server's certificate is looked at this often, seconds.
@@ -99,6 +102,8 @@ class HttpEngine(PacedEngine):
         self._certificates: dict[str, tuple[float, float]] = {}
         self._ca_file = ""
         self._multi = pycurl.CurlMulti()
+        # As with curl itself, a redirect or a second URL goes over the connection that is there already.
+        self._multi.setopt(pycurl.M_MAXCONNECTS, _MOST_KEPT)
         self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._on_socket)
         self._multi.setopt(pycurl.M_TIMERFUNCTION, self._on_timer)
 
@@ -152,7 +157,8 @@ class HttpEngine(PacedEngine):
             pycurl.URL: url, pycurl.NOSIGNAL: 1, pycurl.TCP_NODELAY: 1, pycurl.PROXY: "",
             pycurl.PROTOCOLS: _PROTOCOLS, pycurl.REDIR_PROTOCOLS: _PROTOCOLS,
             pycurl.FOLLOWLOCATION: int(asked.follow_redirects), pycurl.MAXREDIRS: _MOST_REDIRECTS,
-            pycurl.FRESH_CONNECT: 1, pycurl.FORBID_REUSE: 1, pycurl.SSL_SESSIONID_CACHE: 0,
+            pycurl.FRESH_CONNECT: int(fetch.number == 0), pycurl.FORBID_REUSE: int(_particular(probe)),
+            pycurl.SSL_SESSIONID_CACHE: 0,
             pycurl.DNS_CACHE_TIMEOUT: 0, pycurl.USERAGENT: asked.agent or f"smokemesh/{__version__}",
             pycurl.HTTP_VERSION: pycurl.CURL_HTTP_VERSION_2TLS, pycurl.HTTPHEADER: wanted.headers,
             pycurl.IPRESOLVE: _family(probe.family),
@@ -302,6 +308,11 @@ def _took(curl: pycurl.Curl, asked: HttpOptions) -> float:
         return float(curl.getinfo(_PHASES[asked.measure]))
     took = float(curl.getinfo(pycurl.TOTAL_TIME)) - float(curl.getinfo(pycurl.NAMELOOKUP_TIME))
     return took + (float(curl.getinfo(pycurl.REDIRECT_TIME)) if asked.include_redirects else 0.0)
+
+
+def _particular(probe: Probe) -> bool:
+    """Its sockets differ from others' in what libcurl does not know: their connections must never be used by another."""
+    return bool(probe.source or probe.interface or probe.dscp or probe.ttl != 64)
 
 
 def _family(family: str) -> int:
