@@ -28,7 +28,7 @@ from smokemesh.storage.store import RoundStore
 log = logging.getLogger(__name__)
 
 #: Rounds of one insert, and rounds in the journal above which slaves wait, so many seconds.
-MOST_TOGETHER: Final = 100_000
+MOST_TOGETHER: Final = 40_000
 MOST_WAITING: Final = 400_000
 PATIENCE: Final = 20.0
 #: Seconds until the store is tried again.
