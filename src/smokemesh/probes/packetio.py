@@ -1,8 +1,9 @@
 """Many packets per system call: ICMP sockets, sendmmsg and recvmmsg over NumPy arrays, kernel time stamps.
 
-The only file of the ICMP engine that knows system calls, socket options and their memory layouts (`sockets`: of the others). Layouts come from ctypes' native
-structures, so they hold on x86-64 and aarch64 alike. Numbers of options without a name in Python's `socket` module are
-from Linux' headers. Times are integer nanoseconds; receive stamps are the kernel's, on CLOCK_REALTIME.
+Of the ICMP engine the only file that knows system calls, socket options and their memory layouts (`sockets` knows those
+of the others). Layouts come from ctypes' native structures, so they hold on x86-64 and aarch64 alike. Numbers of options
+without a name in Python's `socket` module are from Linux' headers. Times are integer nanoseconds; receive stamps are the
+kernel's, on CLOCK_REALTIME.
 """
 
 import contextlib
