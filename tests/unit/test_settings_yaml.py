@@ -76,7 +76,7 @@ def test_a_byte_order_mark_is_no_text() -> None:
         ("a: b: c", "f.yaml:1: not YAML: mapping values are not allowed in this context; put text that holds a colon and a blank in quotes"),
         ("a: [1, 2", "f.yaml:1: not YAML: did not find expected ',' or ']'; close the bracket or quote that opens here"),
         ("a: 'x", "f.yaml:1: not YAML: found unexpected end of stream; close the bracket or quote that opens here"),
-        ("[" * 60, "f.yaml:1: nested deeper than 50 levels; make the tree flatter"),
+        ("[" * 130, "f.yaml:1: nested deeper than 120 levels; make the tree flatter"),
     ],
 )  # fmt: skip
 def test_refusals_name_line_and_cure(text: str, message: str) -> None:

@@ -14,7 +14,7 @@ from smokemesh.errors import ConfigError
 #: Bounds for hostile or broken files; a hundred thousand targets stay well below each.
 MOST_TEXT: Final = 64 * 2**20
 MOST_NODES: Final = 4_000_000
-MOST_DEPTH: Final = 50
+MOST_DEPTH: Final = 120
 
 _TAGS: Final = {"!", *(f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null", "map", "seq"))}
 _NULLS: Final = frozenset({"", "~", "null", "Null", "NULL"})

@@ -133,7 +133,7 @@ class Probes:
                 raise ConfigError(f"probe {name} ({source.module}) {why}; {cure}", file=file, line=int(line)) from None
             return None
         if name not in self.told:
-            return None  # a probe that measures nothing, unless targets say more: then it is theirs alone
+            return None  # unusable as it stands in its own section, which was told
         self._note(name, mapped, place)
         if host and ("family" in mapped.values or "source" in mapped.values):
             mapped, note = for_host(mapped, host)
