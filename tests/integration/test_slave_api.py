@@ -2,6 +2,7 @@
 
 import asyncio
 import http.client
+import os
 import threading
 import time
 import urllib.parse
@@ -32,6 +33,9 @@ from smokemesh.settings.shape import MasterSettings
 from smokemesh.smokeping import perl, protocol
 from smokemesh.smokeping.results import write_lines
 from smokemesh.storage.rounds import open_rounds
+
+#: More than the usual number of examples, for a nightly run.
+EXAMPLES = int(os.environ.get("SMOKEMESH_TEST_EXAMPLES", "0"))
 
 SECRET = b"s3cret"
 SECOND = 10**9
@@ -440,7 +444,7 @@ PIECES = st.sampled_from([
     HEADERS,
     st.lists(PIECES, max_size=6).map(b"".join),
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=EXAMPLES or 200, deadline=None)
 def test_any_bytes(running: Running, body: bytes, headers: dict[str, str], query: bytes) -> None:
     reply = running.ask("POST", "/smokeping.cgi?" + urllib.parse.quote_from_bytes(query, safe="&="), body, headers)
     assert reply.status in (200, 303, 302, 400, 404)
@@ -453,7 +457,7 @@ def test_any_bytes(running: Running, body: bytes, headers: dict[str, str], query
         b"".join
     )
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=EXAMPLES or 200, deadline=None)
 def test_any_signed_data(running: Running, data: bytes) -> None:
     """Whatever a slave that went mad may send: taken, and nothing of it left outside the store."""
     assert running.post(data, slave="fra-2", secret=b"other").body == b"OK\n"

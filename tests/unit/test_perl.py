@@ -1,5 +1,6 @@
 """Dumps of Perl data: written as Data::Dumper writes them, read without running anything."""
 
+import os
 import subprocess
 from typing import Any
 
@@ -9,6 +10,9 @@ from hypothesis import strategies as st
 
 from smokemesh.errors import WireError
 from smokemesh.smokeping import perl
+
+#: More than the usual number of examples, for a nightly run.
+EXAMPLES = int(os.environ.get("SMOKEMESH_TEST_EXAMPLES", "0"))
 
 #: The smallest configuration that real slaves of both versions work with.
 SMALLEST = (
@@ -127,13 +131,13 @@ def test_references_do_not_multiply() -> None:
 
 
 @given(VALUES)
-@settings(max_examples=100)
+@settings(max_examples=EXAMPLES or 100)
 def test_what_is_written_is_read(value: perl.Value) -> None:
     assert perl.read(perl.write(value)) == value
 
 
 @given(st.binary(max_size=60) | st.text("$VAR1 ={}[]'\"\\,;>undef0.-e@x\n").map(str.encode))
-@settings(max_examples=150)
+@settings(max_examples=EXAMPLES or 150)
 def test_any_bytes(data: bytes) -> None:
     for text in (data, b"$VAR1 = " + data, b"$VAR1 = { 'a' => " + data):
         said = ""

@@ -1,5 +1,7 @@
 """SmokePing's protocol: requests byte for byte as real slaves make them, and whatever else may come."""
 
+import os
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -7,6 +9,9 @@ from hypothesis import strategies as st
 from smokemesh.errors import WireError
 from smokemesh.smokeping import protocol
 from smokemesh.smokeping.protocol import Call, call_of, form_fields
+
+#: More than the usual number of examples, for a nightly run.
+EXAMPLES = int(os.environ.get("SMOKEMESH_TEST_EXAMPLES", "0"))
 
 SECRET = b"s3cret"
 #: What a real 2.7.3 slave posts when it starts, and after a round.
@@ -165,7 +170,7 @@ def test_the_boundary_does_not_occur_in_the_data() -> None:
 
 
 @given(st.binary(max_size=300), st.text("abcxyz-_.", min_size=1, max_size=20), st.integers(0, 2**40))
-@settings(max_examples=150)
+@settings(max_examples=EXAMPLES or 150)
 def test_what_is_posted_is_read(data: bytes, slave: str, when: int) -> None:
     call = call_of(form_fields(*protocol.post(slave, SECRET, data, when)))
     assert call == Call(slave, protocol.signature(SECRET, data), "2", data, when)
@@ -182,7 +187,7 @@ BODIES = st.binary(max_size=80) | st.lists(PIECES, max_size=20).map(b"".join)
     BODIES,
     st.sampled_from([MULTIPART, "application/x-www-form-urlencoded", "text/plain"]) | st.text(max_size=60),
 )
-@settings(max_examples=300)
+@settings(max_examples=EXAMPLES or 300)
 def test_any_request(body: bytes, query: bytes, kind: str) -> None:
     said = ""
     try:
@@ -197,7 +202,7 @@ def test_any_request(body: bytes, query: bytes, kind: str) -> None:
     st.dictionaries(st.sampled_from(["Content-Type", "Key", "Protocol"]), st.text(max_size=30)),
     st.binary(max_size=60),
 )
-@settings(max_examples=100)
+@settings(max_examples=EXAMPLES or 100)
 def test_any_answer(status: int, headers: dict[str, str], body: bytes) -> None:
     reply = protocol.read_answer(status, headers, body, SECRET)
     assert reply.problem.isprintable()

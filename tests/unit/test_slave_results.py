@@ -1,6 +1,7 @@
 """Result lines of slaves, to columns and back."""
 
 import math
+import os
 
 import numpy as np
 import pytest
@@ -8,6 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smokemesh.smokeping.results import MOST_PINGS, Lines, read_lines, values, write_lines
+
+#: More than the usual number of examples, for a nightly run.
+EXAMPLES = int(os.environ.get("SMOKEMESH_TEST_EXAMPLES", "0"))
 
 
 def rounds(lines: Lines) -> list[tuple[str, int, list[float]]]:
@@ -119,7 +123,7 @@ RTTS = st.lists(st.integers(0, 2**20).map(lambda n: n / 2**18), max_size=6)
         st.tuples(st.sampled_from(["/a", "/a/b", "/c-d"]), st.integers(1, 2**32), st.integers(1, 8), RTTS), max_size=8
     )
 )
-@settings(max_examples=100)
+@settings(max_examples=EXAMPLES or 100)
 def test_what_is_written_is_read(made: list[tuple[str, int, int, list[float]]]) -> None:
     lines = read_lines(b"\n".join(write_lines(made)))
     assert [found[:2] for found in rounds(lines)] == [(path, time) for path, time, _, _ in made]
@@ -129,7 +133,7 @@ def test_what_is_written_is_read(made: list[tuple[str, int, int, list[float]]]) 
 
 
 @given(st.binary(max_size=60) | st.text("/a.\t\n1U:e-+0", max_size=60).map(str.encode), st.integers(0, 3))
-@settings(max_examples=300)
+@settings(max_examples=EXAMPLES or 300)
 def test_any_bytes(data: bytes, good: int) -> None:
     lines = read_lines(data + b"\n/x\t5\tU:0:1:1" * good)
     assert len(lines) >= good
