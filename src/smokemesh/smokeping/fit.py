@@ -36,6 +36,10 @@ def fit(wanted: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
     probe = Probe(name="", step=step, pings=pings, interval=values["interval"], timeout=timeout)
     if probe.interval is not None:
         values["interval"] = _bounded(probe.interval, LEAST_INTERVAL, LONGEST_INTERVAL)
+    most = 1 + int(room / LEAST_INTERVAL)
+    if pings > most:
+        notes.append(f"sends {pings} pings, with a step of {step:g}s it is {most} here")
+        pings = values["pings"] = most
     if (pings - 1) * probe.spacing > room:
         values["interval"] = _down(room / (pings - 1))
         if probe.interval is not None:

@@ -13,7 +13,7 @@ from smokemesh.model.options import KINDS, write
 from smokemesh.model.probe import Probe
 from smokemesh.model.tools import TOOLS
 from smokemesh.model.tools import write as write_tool
-from smokemesh.smokeping.fit import fit
+from smokemesh.smokeping.fit import LONGEST_STEP, fit
 from smokemesh.smokeping.variables import number
 
 Variables = Mapping[str, str]
@@ -65,11 +65,11 @@ def map_probe(module: str, variables: Variables, step: float, pings: int, offset
         raise Unmapped("is none of SmokePing's own probes, and nothing here stands for it")
     made = entry.make(variables)
     _check_source(made.values)
-    step = max(_number(variables, "step", step), 1.0)
+    step = _number(variables, "step", step)
     values: dict[str, Any] = {
         "step": step,
         "pings": int(_number(variables, "pings", pings)),
-        "offset": _offset(variables.get("offset") or offset, step),
+        "offset": _offset(variables.get("offset") or offset, min(max(step, 1.0), LONGEST_STEP)),
         "interval": entry.interval,
         "timeout": 5.0,
     }
@@ -100,7 +100,7 @@ def for_host(mapped: Mapped, host: str) -> tuple[Mapped, str]:
 def _offset(text: str, step: float) -> float | None:
     text = text.strip()
     if text.endswith("%"):
-        return float(text[:-1]) / 100 * step % step
+        return min(number(text), 1e6) / 100 * step % step
     return None  # "random": each target has a place of its own
 
 

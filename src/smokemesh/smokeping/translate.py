@@ -129,7 +129,8 @@ class _Translator:
         if re.fullmatch(r"(/[A-Za-z0-9_.~+-]+)+/?", path) and "/." not in path:
             made["path"] = path
         if c.slaves:
-            made["secrets_file"] = c.slaves.get("secrets")
+            if secrets := c.slaves.get("secrets"):
+                made["secrets_file"] = secrets
             overrides = {
                 n: dict(s.sections["override"].variables)
                 for n, s in c.slaves.sections.items()
@@ -149,7 +150,7 @@ class _Translator:
         general, alerts = self.configuration.general, self.configuration.alerts
         url = urlsplit(general.get("cgiurl"))
         made: dict[str, Any] = {"compat": "smokeping", "edge": "false"}
-        if url.netloc:
+        if re.fullmatch(r"\S+", url.netloc):
             made["url"] = f"{url.scheme}://{url.netloc}"
         if alerts:
             place = f"{alerts.file}:{alerts.line}"

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from smokemesh.errors import ConfigError
 from smokemesh.model.options import KINDS
+from smokemesh.smokeping.grammar import printable
 from smokemesh.smokeping.mapping import Unusable
 from smokemesh.smokeping.shape import Configuration, Section
 from smokemesh.smokeping.translate_probes import Probes, Told, usual_value
@@ -115,7 +116,7 @@ class TreeWriter:
         bare, _ = self._host(section, host)
         if problem := self._why_no_host(section, host):
             file, line = section.lines.get("host", (section.file, section.line))
-            self.warnings.append(f'{file}:{line}: {path}: host "{host}" {problem}; it is not measured')
+            self.warnings.append(f'{file}:{line}: {path}: host "{printable(host)}" {problem}; it is not measured')
             return ""
         made["host"] = bare
         return bare
@@ -159,7 +160,7 @@ class TreeWriter:
             name, _, to = entry.partition(":")
             if not (defined and name in defined.sections):
                 raise ConfigError(
-                    f"{path}: there is no hierarchy {name}; define it below Presentation, + hierarchies",
+                    f"{path}: there is no hierarchy {printable(name)}; define it below Presentation, + hierarchies",
                     file=file,
                     line=line,
                 )
@@ -167,7 +168,7 @@ class TreeWriter:
             if _PATH.fullmatch(to):
                 made[name] = to or "/"
             else:
-                self.warnings.append(f"{file}:{line}: {path}: parents = {entry} is no path; it is left out")
+                self.warnings.append(f"{file}:{line}: {path}: parents = {printable(entry)} is no path; it is left out")
         return made
 
     def _handed_down(
@@ -219,8 +220,8 @@ class TreeWriter:
                 if host:
                     file, line = section.lines.get("slaves", (section.file, section.line))
                     cure = "define it in *** Slaves *** or remove it"
-                    raise ConfigError(f"{path}: there is no slave {slave}; {cure}", file=file, line=line)
-                self.warnings.append(f"{here}: {path}: there is no slave {slave}; it is left out")
+                    raise ConfigError(f"{path}: there is no slave {printable(slave)}; {cure}", file=file, line=line)
+                self.warnings.append(f"{here}: {path}: there is no slave {printable(slave)}; it is left out")
         return own + tuple(slave for slave in named if slaves is not None and slave in slaves.sections)
 
     def _alerts(self, section: Section, path: str) -> tuple[str, ...]:
@@ -230,7 +231,7 @@ class TreeWriter:
             if alerts is None or name not in alerts.sections:
                 file, line = section.lines.get("alerts", (section.file, section.line))
                 cure = "define it in *** Alerts *** or remove it"
-                raise ConfigError(f"{path}: there is no alert {name}; {cure}", file=file, line=line)
+                raise ConfigError(f"{path}: there is no alert {printable(name)}; {cure}", file=file, line=line)
         return tuple(dict.fromkeys(named))
 
     def _kept(self, section: Section) -> dict[str, Any]:
