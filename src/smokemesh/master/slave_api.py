@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 import time
 from typing import Any, Final
 
@@ -21,6 +22,8 @@ log = logging.getLogger(__name__)
 Asked = Request[Any, Any, State]
 
 PATH: Final = "/smokeping.cgi"
+#: What a path of a CGI looks like; anything else may be the path of a page here.
+_CGI: Final = re.compile(r"smokeping[^/]*/?$|\.f?cgi$|\.pl$", re.IGNORECASE)
 #: Bytes of a post: after a long outage a slave sends all it has at once.
 MOST_BODY: Final = 64 * 2**20
 #: Seconds a post may take to arrive; the slave itself waits a minute for its answer.
@@ -116,6 +119,10 @@ def _sent(answer: Answer) -> Response[bytes]:
 
 def routes(path: str) -> list[Router]:
     """The route, at SmokePing's usual path and at the one that is configured."""
-    paths = [PATH] if path in (PATH, "", "/") else [PATH, path]
+    paths = [PATH]
+    if path != PATH and _CGI.search(path):
+        paths.append(path)
+    elif path != PATH:
+        log.warning("slaves are served at %s alone, smokeping.path is no path of a CGI: path=%s", PATH, path)
     handler = route(paths, http_method=[HttpMethod.GET, HttpMethod.POST], status_code=200, include_in_schema=False)
     return [Router(path="/", route_handlers=[handler(answer_cgi)], request_max_body_size=None)]
