@@ -102,7 +102,11 @@ def is_ready(place: tuple[str, int]) -> bool:
 def greet(folder: Path, settings: MasterSettings, url: str, *, made_up: bool) -> None:
     """Tell where the pages are."""
     targets = settings.targets
-    what = ", ".join(target.host for target in targets) if made_up else f"{len(targets)} target{'' if len(targets) == 1 else 's'}"
+    what = (
+        ", ".join(target.host for target in targets)
+        if made_up
+        else f"{len(targets)} target{'' if len(targets) == 1 else 's'}"
+    )
     click.echo(f"smokemesh {__version__} measures {what}")
     click.echo(f"Pages: {url}/")
     click.echo(f"Data and logs: {folder}. Ctrl-C stops.")
