@@ -30,16 +30,16 @@ def fit(wanted: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
     if timeout < wanted["timeout"]:
         notes.append(f"has a timeout of {wanted['timeout']:g}s, with a step of {step:g}s it is {timeout:g}s here")
     room = step - 2 * timeout  # late answers are awaited for as long again
+    most = 1 + int(room / LEAST_INTERVAL)
+    if pings > most:
+        notes.append(f"sends {pings} pings, with a step of {step:g}s it is {most} here")
+        pings = values["pings"] = most
     if values["interval"] == "fill":
         values["interval"] = _down(min(FILL * step / pings, room / max(pings - 1, 1), LONGEST_INTERVAL))
         return values, notes
     probe = Probe(name="", step=step, pings=pings, interval=values["interval"], timeout=timeout)
     if probe.interval is not None:
         values["interval"] = _bounded(probe.interval, LEAST_INTERVAL, LONGEST_INTERVAL)
-    most = 1 + int(room / LEAST_INTERVAL)
-    if pings > most:
-        notes.append(f"sends {pings} pings, with a step of {step:g}s it is {most} here")
-        pings = values["pings"] = most
     if (pings - 1) * probe.spacing > room:
         values["interval"] = _down(room / (pings - 1))
         if probe.interval is not None:

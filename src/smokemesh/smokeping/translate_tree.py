@@ -142,7 +142,7 @@ class TreeWriter:
 
     def _shown(self, section: Section, host: str, path: str) -> dict[str, Any]:
         written = {key: section.get(key) for key in ("menu", "title", "remark") if key in section.explicit}
-        made = {key: value for key, value in written.items() if value.strip()}
+        made: dict[str, Any] = {key: value for key, value in written.items() if value.strip()}
         if host and path != "/":  # SmokePing shows the host where nothing is written
             made = {"menu": host, "title": host} | made
         if section.get("hide") == "yes":
