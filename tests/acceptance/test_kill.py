@@ -16,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from benchmarks.programs import free_port, smokemesh, wait_until_ready
 
+from benchmarks.programs import free_port, smokemesh, wait_until_ready
 from smokemesh.agent.spool_file import SpoolFile
 from smokemesh.model.rounds import RoundBatch
 from smokemesh.model.series import SeriesQuestion

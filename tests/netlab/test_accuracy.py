@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from benchmarks.accuracy import __main__ as accuracy
 from benchmarks.accuracy.capture import captured, round_trips
-
 from smokemesh.netlab.network import Network
 from smokemesh.netlab.path import Lose
 from smokemesh.netlab.path import Path as Way

@@ -43,7 +43,9 @@ def used() -> str:
 
 def test_every_text_is_used() -> None:
     source = used()
-    families = re.compile(r"(state|long|theme|flag|scale|tip|view|chart|muted|what|sent|silence|measure|rule|trial|incident)_")
+    families = re.compile(
+        r"(state|long|theme|flag|scale|tip|view|chart|muted|what|sent|silence|measure|rule|trial|incident)_"
+    )
     idle = [key for key in texts("en") if not families.match(key) and not re.search(rf"""["']{key}["']""", source)]
     assert idle == []
 
