@@ -165,7 +165,7 @@ def test_the_engine_is_used_again_and_again(here: Site) -> None:
         engine.start(requests(["127.0.0.1", "::1"], probe(pings=2)))
         assert finish(engine).received.tolist() == [2, 2]
     engine.close()
-    with pytest.raises(UsageError, match=r"probe kind smoke: unknown, write one of icmp"):
+    with pytest.raises(UsageError, match=r"probe kind smoke: unknown, write one of command, dns"):
         make_engine("smoke")
 
 

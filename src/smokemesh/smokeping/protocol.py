@@ -149,8 +149,9 @@ def slave_secret(text: bytes) -> bytes:
 
 
 def warning(text: str, status: int = 200) -> Answer:
-    """A text that the slave writes to its log. With 200 it holds its results for delivered."""
-    return Answer(status, TEXT, text.encode("utf-8", "surrogateescape"))
+    """A text that the slave writes to its log, one line. With 200 it holds its results for delivered."""
+    shown = "".join(c if c.isprintable() or "\udc80" <= c <= "\udcff" else "?" for c in text[:-1])
+    return Answer(status, TEXT, (shown + text[-1:]).encode("utf-8", "surrogateescape"))
 
 
 def secrets_unreadable(file: str, why: str) -> Answer:
