@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from smokemesh.model.assignment import task_id
-from smokemesh.model.rounds import Flag
+from smokemesh.model.rounds import Flag, RoundBatch
 from smokemesh.model.series import LEVELS, Series, SeriesQuestion
 from smokemesh.settings.shape import Retention
 from smokemesh.smokeping.archive import SECOND
@@ -131,7 +131,7 @@ def test_twice_is_once_and_what_is_new_is_added(place: Path) -> None:
     assert first["found"] == 2
     before = {level: ask(place, "/a/b", "local", level) for level in LEVELS}
     again = told(import_rrd(place, "--json"))
-    assert (again["rounds"], again["rows"]) == (0, 0)
+    assert (again["rounds"], again["rows"], again["known"]) == (0, 0, first["rounds"] + first["rows"])
     for level, series in before.items():
         assert ask(place, "/a/b", "local", level).rounds.tolist() == series.rounds.tolist()
     run("update", str(place / "rrd/a/b.rrd"), *(f"{END + i * STEP}:U:0:0.5:0.5:0.5:0.5" for i in (1, 2)))
@@ -140,6 +140,23 @@ def test_twice_is_once_and_what_is_new_is_added(place: Path) -> None:
     assert raw.time.tolist() == sorted(set(raw.time.tolist()))
     assert raw.median[-2:].tolist() == pytest.approx([0.5, 0.5])
     assert len(ask(place, "/a/b", "far", "raw")) > 0
+
+
+def test_history_goes_on_to_the_hour_in_which_we_began_ourselves(place: Path) -> None:
+    """Smokemesh has measured since the afternoon of a day whose finest rows SmokePing no longer has."""
+    make_archive(place / "rrd/a/b.rrd", 1000)
+    began = END - 700 * STEP
+    (place / "data").mkdir()
+    store = open_rounds(f"chdb://{place}/data/rounds", LONG)
+    times = [(began + i * STEP) * SECOND for i in range(10)]
+    columns = {"task": [task_id("/a/b", "ping")] * 10, "time": times, "step": [STEP] * 10, "sent": [1] * 10}
+    store.insert("local", RoundBatch.from_columns(10, columns | {"received": [1] * 10, "rtts": [0.9] * 10}), "own")
+    store.close()
+    told(import_rrd(place, "--json"))
+    hours = ask(place, "/a/b", "local", "1h")
+    brought = hours.time[(hours.flags & int(Flag.IMPORTED)) > 0] // SECOND
+    assert brought.max() == (began // 3600 - 1) * 3600
+    assert (brought[1:] - brought[:-1] == 3600).all()
 
 
 def test_killed_and_started_again(place: Path) -> None:

@@ -63,12 +63,29 @@ def test_a_round_in_which_the_clock_was_set_is_unknown() -> None:
     assert text.split("\t")[2] == "U:U:U:U:U:U"
 
 
-def test_rounds_the_master_could_not_store_are_counted() -> None:
+def test_pings_this_host_left_out_are_no_loss() -> None:
+    (text,) = line([0.25, 0.5], pings=4)
+    assert text.split("\t")[2] == "U:0:5.0000000000e-01:U:2.5000000000e-01:5.0000000000e-01:U"
+    (text,) = line([], flags=int(Flag.OWN_DELAY))
+    assert text.split("\t")[2] == "U:U:U:U:U:U"
+
+
+def test_the_share_of_lost_pings_stays_when_their_number_was_changed() -> None:
+    (more,) = line([0.25, NAN], pings=4)
+    assert more.split("\t")[2].split(":")[:2] == ["U", "2"]
+    assert len(more.split("\t")[2].split(":")) == 3 + 4
+    (fewer,) = line([0.1, 0.2, NAN, 0.4, 0.5, NAN], pings=3)
+    values = fewer.split("\t")[2].split(":")
+    assert values[1] == "1"
+    assert len(values) == 3 + 3
+    assert [value for value in values[3:] if value != "U"] == [f"{np.float32(0.1):.10e}", f"{np.float32(0.5):.10e}"]
+
+
+def test_rounds_of_targets_the_master_no_longer_has_are_counted() -> None:
     lines = Lines()
     lines.learn(known(2))
-    assert list(lines.of(batch([0.1, 0.2, 0.3]))) == []
     assert list(lines.of(batch([0.1], task=1))) == []
-    assert lines.take_refused() == 2
+    assert lines.take_refused() == 1
     assert lines.take_refused() == 0
 
 
@@ -84,6 +101,8 @@ def test_tasks_of_the_assignment_before_are_still_known() -> None:
     [
         ("http://h/smokeping.cgi", True),
         ("https://h/cgi-bin/smokeping.fcgi?x=1", True),
+        ("http://h/smokeping/sm.pl", True),
+        ("http://h/smokeping/", True),
         ("http://h:8080", False),
         ("http://h/smokemesh/", False),
     ],

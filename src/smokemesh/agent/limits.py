@@ -6,12 +6,15 @@ destination prefix (/24, /48). It is told the time; seconds on the monotonic clo
 """
 
 from collections.abc import Iterable
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Final
 
 from smokemesh.errors import ConfigError
 from smokemesh.model import options
+from smokemesh.model.options import HttpOptions, SmtpOptions
 from smokemesh.model.probe import Probe
+from smokemesh.probes.urls import url_host
 from smokemesh.settings.shape import Limits
 
 Address = IPv4Address | IPv6Address
@@ -26,6 +29,10 @@ MOST_WAIT_SHARE: Final = 0.1
 MOST_BUCKETS: Final = 4096
 #: Pings in one round: they are counted in 16 bits.
 MOST_PINGS: Final = 65_535
+#: What one ping may fetch, whom its message may go to and how large it may be: it is made in memory.
+MOST_URLS: Final = 10
+MOST_RECEIVERS: Final = 10
+MOST_BODY: Final = 1_000_000
 #: How far two rates may differ and still be equal: sums of 1/step do not come out even.
 ROUNDING: Final = 1e-9
 
@@ -78,8 +85,30 @@ def _wrong_options(probe: Probe) -> str:
         typed = options.read(options.KINDS[probe.kind], probe.options)
     except ValueError as error:
         return f"probe {probe.name}: {error}"
-    port = getattr(typed, "port", 1)
-    return "" if 1 <= port <= 65_535 else f"probe {probe.name}: port is {port}, must be 1 to 65535"
+    counts = (
+        ("port", getattr(typed, "port", 1), 1, 65_535),
+        ("body", getattr(typed, "body", 0), 0, MOST_BODY),
+        ("number of URLs", len(typed.url.split()) if isinstance(typed, HttpOptions) else 1, 1, MOST_URLS),
+        ("number of receivers", len(_receivers(typed)) if isinstance(typed, SmtpOptions) else 0, 0, MOST_RECEIVERS),
+    )
+    for name, value, least, most in counts:
+        if not least <= value <= most:
+            return f"probe {probe.name}: {name} is {value}, must be {least} to {most}"
+    return ""
+
+
+def _receivers(typed: SmtpOptions) -> list[str]:
+    return typed.to.replace(",", " ").split()
+
+
+@lru_cache(maxsize=4096)
+def further_hosts(kind: str, pairs: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
+    """The host of each URL after the first; "" where it is the target's own."""
+    if kind != "http":
+        return ()
+    urls = options.read(HttpOptions, pairs).url.split()
+    hosts = ["" if "{host}" in url or "%host%" in url else url_host(url) for url in urls]
+    return tuple("" if host == hosts[0] else host for host in hosts[1:])
 
 
 class Fence:
@@ -109,8 +138,8 @@ class Gatekeeper:
 
     def __init__(self, limits: Limits) -> None:
         self._limits, self._fence = limits, Fence(limits)
-        #: Rounds per second and first target of each address.
-        self._rates: dict[Address, tuple[float, str]] = {}
+        #: Rounds per second and first target of each address, and of each further host that a probe's URLs name.
+        self._rates: dict[Address | str, tuple[float, str]] = {}
 
     def refuse_task(self, probe: Probe) -> str:
         """Why a task with this probe may not be measured at all, "" when it may."""
@@ -121,23 +150,31 @@ class Gatekeeper:
             return f"pings {probe.spacing:g} s apart, at least {limits.least_ping_interval:g} s (limits.least_ping_interval)"
         if probe.size > limits.most_packet_size:
             return f"size {probe.size} bytes is above {limits.most_packet_size} (limits.most_packet_size)"
+        if probe.kind == "smtp" and dict(probe.options).get("to") and not {"smtp", "*"} & set(limits.commands):
+            return f"probe {probe.name} sends mail: the agent's limits.commands does not name smtp"
         return _refuse_program(probe, limits) if probe.kind == "command" else ""
 
     def refuse_address(self, text: str, probe: Probe, target: str) -> str:
         """Why this address may not be measured (again), "" when it may."""
         refusal, address = self._fence.refuse(text), parse_address(text)
-        return refusal if refusal or address is None else self._refuse_rate(address, probe, target)
+        if refusal or address is None:
+            return refusal
+        further = {parse_address(host) or host for host in further_hosts(probe.kind, probe.options) if host}
+        return self._refuse_rates([address, *sorted(further - {address}, key=str)], probe, target)
 
-    def _refuse_rate(self, address: Address, probe: Probe, target: str) -> str:
+    def _refuse_rates(self, hosts: Iterable[Address | str], probe: Probe, target: str) -> str:
         """One host measured by several tasks gets no more rounds than one task could ask for."""
-        rate, first = self._rates.get(address, (0.0, target))
-        total = rate + 1.0 / probe.step
-        if total * self._limits.least_interval > 1.0 + ROUNDING:
-            return (
-                f"{address} is measured by {first} already: together every {1 / total:.3g} s,"
-                f" at least {self._limits.least_interval:g} s (limits.least_interval)"
-            )
-        self._rates[address] = (total, first)
+        rates: dict[Address | str, tuple[float, str]] = {}
+        for host in hosts:
+            rate, first = self._rates.get(host, (0.0, target))
+            total = rate + 1.0 / probe.step
+            if total * self._limits.least_interval > 1.0 + ROUNDING:
+                return (
+                    f"{host} is measured by {first} already: together every {1 / total:.3g} s,"
+                    f" at least {self._limits.least_interval:g} s (limits.least_interval)"
+                )
+            rates[host] = (total, first)
+        self._rates |= rates
         return ""
 
 
@@ -169,12 +206,11 @@ class Pacer:
 
     def begin(self, address: str, probe: Probe, at: float, *, shared: bool) -> float | None:
         """When the round may begin: `at` or a little later; None when it must be left out."""
-        limits, key = self.limits, prefix(address)
+        limits, packets = self.limits, _packets(address, probe)
         most_wait = min(MOST_WAIT, MOST_WAIT_SHARE * probe.step)
-        prefix_full_at = self._prefix_full_at.get(key, 0.0)
         waits = {
             "most_packets_per_second": self._full_at - BURST,
-            "most_packets_per_second_per_prefix": prefix_full_at - BURST,
+            "most_packets_per_second_per_prefix": max(self._prefix_full_at.get(key, 0.0) for key in packets) - BURST,
         }
         if shared:
             waits["least_interval"] = self._began.get(address, 0.0) + limits.least_interval
@@ -188,8 +224,10 @@ class Pacer:
             )
             return None
         self.delayed += start > at
-        self._full_at = max(self._full_at, start) + probe.pings / limits.most_packets_per_second
-        self._prefix_full_at[key] = max(prefix_full_at, start) + probe.pings / limits.most_packets_per_second_per_prefix
+        self._full_at = max(self._full_at, start) + sum(packets.values()) / limits.most_packets_per_second
+        for key, count in packets.items():
+            full_at = max(self._prefix_full_at.get(key, 0.0), start)
+            self._prefix_full_at[key] = full_at + count / limits.most_packets_per_second_per_prefix
         if shared:
             self._began[address] = start
         if len(self._prefix_full_at) > MOST_BUCKETS:
@@ -200,6 +238,16 @@ class Pacer:
         """Let go of buckets that are full: they are as good as new ones."""
         self._prefix_full_at = {key: full for key, full in self._prefix_full_at.items() if full > now}
         self._began = {key: began for key, began in self._began.items() if began + self.limits.least_interval > now}
+
+
+def _packets(address: str, probe: Probe) -> dict[str, int]:
+    """What a round costs each prefix; a host of a further URL whose address nobody knows yet stands for itself."""
+    key = prefix(address)
+    packets = {key: probe.pings}
+    for host in further_hosts(probe.kind, probe.options):
+        other = prefix(host) if host else key
+        packets[other] = packets.get(other, 0) + probe.pings
+    return packets
 
 
 def prefix(address: str) -> str:

@@ -10,8 +10,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Final
+from urllib.parse import urlsplit
 
 import numpy as np
+from numpy.typing import NDArray
 
 from smokemesh.agent.backoff import Backoff
 from smokemesh.agent.channel import Identity
@@ -19,7 +21,7 @@ from smokemesh.agent.packed import PackedAssignment
 from smokemesh.agent.spool import Spool
 from smokemesh.agent.transport import Transport
 from smokemesh.agent.uplink import Link
-from smokemesh.errors import MasterError, SmokemeshError
+from smokemesh.errors import MasterError, SmokemeshError, WireError
 from smokemesh.model.assignment import Assignment
 from smokemesh.model.rounds import Flag, RoundBatch
 from smokemesh.smokeping import protocol, results
@@ -38,14 +40,15 @@ IDLE: Final = 60.0
 #: A CGI may have to start an interpreter first: it gets this many seconds on top of the usual timeout.
 SLOW: Final = 55.0
 #: Paths that look like a CGI's.
-_CGI: Final = (".cgi", ".fcgi")
+_CGI: Final = (".cgi", ".fcgi", ".pl")
 
 log = logging.getLogger("smokemesh.uplink")
 
 
 def looks_like_smokeping(url: str) -> bool:
-    """Whether this is the URL of a SmokePing master: ours have no path that ends like a CGI's."""
-    return url.partition("?")[0].rstrip("/").endswith(_CGI)
+    """Whether this is the URL of a SmokePing master: ours have no path that ends like a CGI's or names SmokePing."""
+    path = urlsplit(url).path.rstrip("/")
+    return path.endswith(_CGI) or "smokeping" in path.lower()
 
 
 class SmokepingUplink:
@@ -126,17 +129,17 @@ class SmokepingUplink:
     def _post_next(self, transport: Transport) -> bool:
         """Post one range, or ask for the configuration; whether there may be more to post."""
         if not self._last:
-            self._deliver(transport, b"")
+            self._heed(self._deliver(transport, b""))
         upload = self._spool.next_upload(self._consumer, self._most)
         if upload is None:
             if time.monotonic() - self._posted > IDLE:
-                self._deliver(transport, b"")
+                self._heed(self._deliver(transport, b""))
             return False
         self._lines.learn(self._current())
         lines = [line for record in upload.records for line in self._lines.of(unpack(record.rounds))]
         data = b"\n".join(line for _, line in sorted(lines))
         try:
-            self._deliver(transport, data)
+            reply = self._deliver(transport, data)
         except TooLarge:
             self._too_large(upload)
             raise
@@ -144,10 +147,11 @@ class SmokepingUplink:
         self._most = min(2 * self._most, MOST_POST)
         self.link.uploads += 1
         self.link.refused += self._lines.take_refused()
+        self._heed(reply)
         return True
 
-    def _deliver(self, transport: Transport, data: bytes) -> None:
-        """One post and what its answer means. Raises MasterError when the master did not plainly take it."""
+    def _deliver(self, transport: Transport, data: bytes) -> protocol.Reply:
+        """One post. Raises MasterError when the master did not plainly take it; its answer is still to be heeded."""
         kind, body = protocol.post(self._agent, self._secret, data, self._last)
         headers = {"Content-Type": kind, "User-Agent": protocol.USER_AGENT}
         status, fields, received = transport.perform("POST", self._url, headers, body, SLOW)
@@ -159,14 +163,23 @@ class SmokepingUplink:
         self._posted = self.link.answered_at = time.monotonic()
         if reply.problem:
             log.warning("master: said=%r", reply.problem)
-        if reply.dump is not None:
-            self._adopt(reply.dump)
-        else:
+        return reply
+
+    def _heed(self, reply: protocol.Reply) -> None:
+        """Measure by a new configuration. One that cannot be read changes nothing, and what was delivered stays delivered."""
+        if reply.dump is None:
             self._last = self._last or 1  # nothing to measure yet: a change will be newer than that
             self._assigned(None)
-
-    def _adopt(self, dump: bytes) -> None:
-        handed = read_assignment(dump, self._agent)
+            return
+        try:
+            handed = read_assignment(reply.dump, self._agent)
+        except WireError as error:
+            if self.link.troubles.get("assignment") != str(error):
+                log.warning("configuration not taken: error=%r", str(error))
+            self.link.troubles["assignment"] = str(error)
+            self._last = self._last or 1
+            return
+        self.link.troubles.pop("assignment", None)
         for target, why in list(handed.problems.items())[:20]:
             log.warning("target not measured as asked: target=%s reason=%r", target, why)
         self._last = handed.last
@@ -208,17 +221,34 @@ class Lines:
         """A line for each round, with what to sort it by. A round is dated to its end, as a slave's is."""
         for i in range(len(batch)):
             known = self._known.get(int(batch.task[i]))
-            if known is None or int(batch.sent[i]) > known[1]:
+            if known is None:
                 self._refused += 1
-                log.warning("round left out: task=%d pings=%d reason=%r", batch.task[i], batch.sent[i], _why(known))
+                log.warning("round left out, the master no longer has its target: task=%d", batch.task[i])
                 continue
             path, pings, lasts = known
             moment = math.ceil(int(batch.time[i]) / 1e9 + lasts)
-            rtts = batch.rtts[batch.offsets[i] : batch.offsets[i + 1]]
-            if batch.flags[i] & int(Flag.CLOCK_STEPPED):
-                yield (moment, path), unknown(path, moment, pings)
-            else:
-                yield (moment, path), results.write_lines([(path, moment, pings, np.sort(rtts).tolist())])[0]
+            rtts = np.sort(batch.rtts[batch.offsets[i] : batch.offsets[i + 1]])
+            yield (moment, path), line(path, moment, pings, rtts, Flag(int(batch.flags[i])))
+
+
+def line(path: str, moment: int, pings: int, rtts: NDArray[np.float32], flags: Flag) -> bytes:
+    """One round as the master's archive takes it: as many values as it has pings.
+
+    A name that does not resolve is a total loss, as it is to a slave. Pings that this host itself left out are no loss: then, or
+    when the number of pings has been changed meanwhile, the share of lost ones stays what it was.
+    """
+    if not len(rtts) and flags & Flag.UNRESOLVED:
+        return results.write_lines([(path, moment, pings, [])])[0]
+    if not len(rtts) or flags & Flag.CLOCK_STEPPED:
+        return f"{path}\t{moment}\t{':'.join(['U'] * (pings + 3))}".encode()
+    answered = rtts[~np.isnan(rtts)]
+    if len(rtts) == pings:
+        return results.write_lines([(path, moment, pings, answered.tolist())])[0]
+    lost = round(pings * (1 - len(answered) / len(rtts)))
+    count = min(len(answered), pings - lost)
+    chosen = answered[np.linspace(0, len(answered) - 1, count).round().astype(int)] if count else answered[:0]
+    values = results.values(pings, chosen.tolist()).split(":", 2)[2]
+    return f"{path}\t{moment}\tU:{lost}:{values}".encode()
 
 
 def _tasks(assignment: Assignment) -> dict[int, tuple[str, int, float]]:
@@ -227,14 +257,3 @@ def _tasks(assignment: Assignment) -> dict[int, tuple[str, int, float]]:
         probe = assignment.probes[task.probe]
         found[task.id] = (task.target, probe.pings, (probe.pings - 1) * probe.spacing + probe.timeout)
     return found
-
-
-def _why(known: tuple[str, int, float] | None) -> str:
-    if known is None:
-        return "the master no longer has its target"
-    return f"the master now expects {known[1]} pings of {known[0]}"
-
-
-def unknown(path: str, moment: int, pings: int) -> bytes:
-    """The line of a round of which nothing is known: its clock was set meanwhile."""
-    return f"{path}\t{moment}\t{':'.join(['U'] * (pings + 3))}".encode()

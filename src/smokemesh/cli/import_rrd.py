@@ -49,6 +49,8 @@ class Report:
     files: int = 0
     rounds: int = 0
     rows: int = 0
+    #: Rounds and coarser rows that had been brought in before.
+    known: int = 0
     #: File -> why it was left out.
     skipped: dict[str, str] = field(default_factory=dict)
     resumed: bool = False
@@ -141,9 +143,11 @@ def _bring_some(
         batch, rows = _sort_out(archive, source.task, native.get(source.task))
         batches.append(batch)
         coarse.append(rows)
-    rows_kept, rounds_kept = store.bring(agent, CoarseRows.concatenate(coarse), RoundBatch.concatenate(batches))
+    rows, rounds = CoarseRows.concatenate(coarse), RoundBatch.concatenate(batches)
+    rows_kept, rounds_kept = store.bring(agent, rows, rounds)
     report.rows += rows_kept
     report.rounds += rounds_kept
+    report.known += len(rows) + len(rounds) - rows_kept - rounds_kept
 
 
 def _sort_out(archive: "Archive", task: int, native: int | None) -> Any:
@@ -224,6 +228,5 @@ def _print(report: Report, sources: Sequence[Source], as_json: bool, dry_run: bo
         f"{len(sources)} files of {agents} {'agent' if agents == 1 else 'agents'}, {len(report.skipped)} skipped"
     )
     if not dry_run:
-        click.echo(
-            f"brought in: {report.rounds} rounds, {report.rows} coarser rows; what was there already is not counted"
-        )
+        there = f"; {report.known} were there already" if report.known else ""
+        click.echo(f"brought in: {report.rounds} rounds, {report.rows} coarser rows{there}")

@@ -1,8 +1,8 @@
 """History from another system, into the store of rounds: rounds into raw, coarser rows into the rollups, each once.
 
 What is about to be inserted is written to a file first, under the token it is inserted with, so an import that was killed goes
-on with exactly that. Days that are held already are not brought in again, and nothing from the time on when the agent
-measured the task itself. Times are nanoseconds UTC, RTTs seconds.
+on with exactly that. Hours of which something was brought in before are not brought in again, and nothing from the time on
+when the agent measured the task itself. Times are nanoseconds UTC, RTTs seconds.
 """
 
 import io
@@ -28,6 +28,8 @@ from smokemesh.storage.statements import statements
 
 SECOND: Final = 10**9
 DAY: Final = 86_400 * SECOND
+_HOUR: Final = 3600
+_DAY: Final = 86_400
 _TABLE: Final = "history"
 _VIEW: Final = "history_to_rollups"
 #: RTTs put into sketches by one insert: what an insert may take of memory is bounded.
@@ -99,8 +101,9 @@ class HistoryStore(ClickHouseRounds):
             "imported": str(int(Flag.IMPORTED)),
             "on_cluster": self._schema.on_cluster,
         }
-        #: (agent, task) -> the days of which something was held when they were first asked for, Unix seconds.
-        self._days: dict[tuple[str, int], set[int]] = {}
+        #: (agent, task) -> the hours (days, where hours are kept no more) of which something had been brought in when
+        #: they were first asked for: level's step, begin in Unix seconds.
+        self._brought: dict[tuple[str, int], set[tuple[int, int]]] = {}
         self._command("history")
         self._command("history_to_rollups")
 
@@ -116,7 +119,7 @@ class HistoryStore(ClickHouseRounds):
 
     def bring(self, agent: str, rows: CoarseRows, batch: RoundBatch) -> tuple[int, int]:
         """Keep what is not held yet, coarse rows and rounds in order of task and time; how many of each."""
-        fresh = rows.select(~self._known_days(agent, rows.task, rows.time))
+        fresh = rows.select(~self._known(agent, rows.task, rows.time))
         rounds = self._fresh_rounds(agent, batch)
         start = 0
         while start < len(fresh):
@@ -143,25 +146,28 @@ class HistoryStore(ClickHouseRounds):
         super().close()
 
     def _fresh_rounds(self, agent: str, batch: RoundBatch) -> RoundBatch:
-        known = self._known_days(agent, batch.task, batch.time)
+        known = self._known(agent, batch.task, batch.time)
         fresh = ~known
-        # Of days that raw still holds each round is looked for; older ones are in the rollups since they were brought in.
+        # Where raw still holds them each round is looked for; older ones are in the rollups since they were brought in.
         recent = known & (batch.time >= time.time_ns() - int(self._retention.raw * SECOND))
         if recent.any():
             fresh[recent] = ~self.held(agent, batch.where(recent))
         return batch.where(fresh)
 
-    def _known_days(self, agent: str, tasks: NDArray[np.uint64], times: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Which rows lie in a day of which something of their task was held before it was first asked for."""
-        missing = {task for task in set(tasks.tolist()) if (agent, task) not in self._days}
+    def _known(self, agent: str, tasks: NDArray[np.uint64], times: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Which rows lie in an hour of which something of their task had been brought in before it was first asked for."""
+        missing = {task for task in set(tasks.tolist()) if (agent, task) not in self._brought}
         if missing:
-            self._days |= {(agent, task): set() for task in missing}
-            for task, day in self._rows("days", {"agent": agent, "tasks": sorted(missing)}):
-                self._days[agent, task].add(day)
-        days = times // DAY * DAY // SECOND
-        return np.array(
-            [day in self._days[agent, task] for task, day in zip(tasks.tolist(), days.tolist(), strict=True)], bool
-        )
+            self._brought |= {(agent, task): set() for task in missing}
+            for step in (_HOUR, _DAY):
+                for task, begin in self._rows("brought", {"agent": agent, "tasks": sorted(missing), "bin": step}):
+                    self._brought[agent, task].add((step, begin))
+        # A quarter's hours expire together, up to three months late.
+        oldest = time.time() - self._retention.h1
+        seconds = times // SECOND
+        steps = np.where(seconds >= oldest, _HOUR, _DAY)
+        places = zip(tasks.tolist(), steps.tolist(), (seconds // steps * steps).tolist(), strict=True)
+        return np.array([(step, begin) in self._brought[agent, task] for task, step, begin in places], bool)
 
     def _insert(self, table: str, data: bytes) -> None:
         """Insert once, also when we are killed at any moment."""

@@ -84,8 +84,14 @@ FROM
 WHERE bitAnd(flags, $imported) = 0
 GROUP BY task
 
--- name: days
--- The days of which anything is held.
-SELECT DISTINCT task, toInt64(toUnixTimestamp(time)) AS day
-FROM $rollups
-WHERE bin = 86400 AND agent = {agent:String} AND task IN {tasks:Array(UInt64)}
+-- name: brought
+-- Bins of a level that hold anything brought in; `bin` is its step.
+SELECT task, toInt64(toUnixTimestamp(time)) AS begin
+FROM
+(
+    SELECT task, time, groupBitOr(flags) AS flags
+    FROM $rollups
+    WHERE bin = {bin:UInt32} AND agent = {agent:String} AND task IN {tasks:Array(UInt64)}
+    GROUP BY task, time
+)
+WHERE bitAnd(flags, $imported) != 0
