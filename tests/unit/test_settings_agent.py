@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from smokemesh.settings.agent import load_agent
-from smokemesh.settings.secrets import parse_secret, secret_problem
+from smokemesh.settings.secrets import parse_secret, parse_slave_secret, secret_problem
 from smokemesh.settings.shape import AgentSettings, Limits, SpoolSettings
 from smokemesh.settings.show import agent_values
 
@@ -102,3 +102,13 @@ def test_what_is_no_secret(data: bytes, problem: str) -> None:
     with pytest.raises(ValueError) as caught:  # noqa: PT011  # the whole message is compared
         parse_secret(data, "/s")
     assert str(caught.value) == problem
+
+
+def test_a_slaves_secret_is_taken_as_smokeping_takes_it() -> None:
+    assert parse_slave_secret(b"wsec\n", "/s") == b"wsec"
+    assert parse_slave_secret(b" two words \nmore", "/s") == b" two words "
+    with pytest.raises(ValueError, match="/s: holds no secret"):
+        parse_slave_secret(b"\n", "/s")
+    assert secret_problem("/s", 0o640, 0, 1000, group=True) is None
+    assert secret_problem("/s", 0o660, 0, 1000, group=True) is not None
+    assert secret_problem("/s", 0o644, 0, 1000, group=True) is not None

@@ -29,7 +29,7 @@ from smokemesh.model.assignment import Assignment
 from smokemesh.probes.packetio import IcmpSocket, SocketOptions, allowed
 from smokemesh.probes.resolve import Resolver
 from smokemesh.probes.table import make_engine
-from smokemesh.settings.secrets import parse_secret, secret_problem
+from smokemesh.settings.secrets import parse_secret, parse_slave_secret, secret_problem
 from smokemesh.settings.shape import AgentSettings
 
 #: A plan is made again at most this often, seconds: names of a new assignment resolve by and by.
@@ -73,8 +73,8 @@ class AgentProgram:
         data = _writable(Path(settings.data))
         self._lock_file = _lock(data / "agent.lock")
         self._saved = data / "assignment"
-        identity = Identity(settings.name, read_secret(settings.shared_secret))
         master = _only_master(settings)
+        identity = Identity(settings.name, read_secret(settings.shared_secret, slave=looks_like_smokeping(master)))
         self._stop, self._replan = threading.Event(), threading.Event()
         self._threads: list[threading.Thread] = []
         self._spool = Spool(data / "spool.db", [master], settings.spool)
@@ -259,15 +259,15 @@ class AgentProgram:
         return self._reporter.report(troubles[0] if troubles else "")
 
 
-def read_secret(path: str) -> bytes:
-    """The secret in a file that only its owner can read."""
+def read_secret(path: str, *, slave: bool = False) -> bytes:
+    """The secret in a file that only its owner can read; `slave`: as SmokePing has it, which lets its group read it too."""
     try:
         with open(path, "rb") as file:
             status = os.fstat(file.fileno())
-            problem = secret_problem(path, status.st_mode, status.st_uid, os.geteuid())
+            problem = secret_problem(path, status.st_mode, status.st_uid, os.geteuid(), group=slave)
             if problem:
                 raise HostError(problem)
-            return parse_secret(file.read(4096), path)
+            return (parse_slave_secret if slave else parse_secret)(file.read(4096), path)
     except OSError as error:
         raise HostError(f"{path}: {error.strerror}; shared_secret must be a file this user can read") from error
     except ValueError as error:
