@@ -153,7 +153,7 @@ class Ingest:
         name = f"{agent}/{epoch}/{fresh.first}-{fresh.last}"
         if doubt and (doubt.first, doubt.last) == (fresh.first, fresh.last) and _recent(doubt, fresh.begun):
             kept, refusals = self._judge.sift(agent, batch, doubt.begun)
-            if _digest(kept) == doubt.digest:
+            if digest(kept) == doubt.digest:
                 self._store.insert(agent, kept, name)
                 return kept, refusals
         kept, refusals = self._judge.sift(agent, batch, fresh.begun)
@@ -163,9 +163,9 @@ class Ingest:
             whole = Intent(min(fresh.first, doubt.first), max(fresh.last, doubt.last), 0, "")
             self._catalogue.intend(agent, epoch, whole)
             wanted = select(kept, ~self._store.held(agent, kept))
-            name += f"/{_digest(wanted)}"
+            name += f"/{digest(wanted)}"
         elif len(kept):
-            self._catalogue.intend(agent, epoch, replace(fresh, digest=_digest(kept)))
+            self._catalogue.intend(agent, epoch, replace(fresh, digest=digest(kept)))
         if len(wanted):
             self._store.insert(agent, wanted, name)
         return kept, refusals
@@ -281,7 +281,7 @@ def _recent(intent: Intent, now: int) -> bool:
     return intent.begun > 0 and 0 <= now - intent.begun < IN_MEMORY
 
 
-def _digest(batch: RoundBatch) -> str:
+def digest(batch: RoundBatch) -> str:
     """Names these rounds, whatever they measured."""
     return blake2b(batch.task.tobytes() + batch.time.tobytes(), digest_size=8).hexdigest()
 

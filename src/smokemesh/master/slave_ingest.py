@@ -2,7 +2,8 @@
 
 A slave is answered when its rounds are in the journal on disk; they are in the store soon after, however this process ends.
 A slave that was not answered sends the same lines again, cut otherwise and with others. So rounds are told apart by (slave,
-task, time): what is newer than the newest known is fresh; of anything else journal and store are asked.
+task, time): what is newer than the newest known is fresh; of anything else journal and store are asked, and of what is so
+old that raw may have forgotten it, the memory.
 """
 
 import asyncio
@@ -10,9 +11,10 @@ import logging
 import threading
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
 from typing import Final
 
@@ -20,14 +22,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smokemesh.errors import StoreError
-from smokemesh.master.ingest import IN_MEMORY, select
-from smokemesh.master.slave_journal import Group, Journal
+from smokemesh.master.ingest import IN_MEMORY, digest, select
+from smokemesh.master.slave_journal import Group, Journal, Plan
+from smokemesh.master.slave_memory import Memory
 from smokemesh.model.rounds import RoundBatch
 from smokemesh.storage.store import RoundStore
 
 log = logging.getLogger(__name__)
 
-#: Rounds of one insert, and rounds in the journal above which slaves wait, so many seconds.
+#: Rounds of one insert and of one group, and rounds in the journal above which slaves wait, so many seconds.
 MOST_TOGETHER: Final = 40_000
 MOST_WAITING: Final = 400_000
 PATIENCE: Final = 20.0
@@ -50,7 +53,7 @@ class SlaveIngest:
 
     def __init__(self, store: RoundStore, journal: Path, tell: Tell) -> None:
         self._store, self._tell = store, tell
-        self._journal = Journal(journal)
+        self._journal, self._memory = Journal(journal), Memory(journal / "taken")
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="slaves")
         self._storer = threading.Thread(target=self._drain, name="slaves-store", daemon=True)
         self._waiting: list[_Post] = []
@@ -61,8 +64,8 @@ class SlaveIngest:
         self._changed = threading.Condition()
         self._backlog: list[Group] = []
         self._closing = False
-        #: A plan of a process before this one: its name, when it was made, how many groups of the backlog it has.
-        self._plan: tuple[str, int, int] | None = None
+        #: What is being inserted, or was by a process before this one.
+        self._plan: Plan | None = None
         #: Slave -> (task, time) of rounds in the journal.
         self._pending: dict[str, set[tuple[int, int]]] = {}
         #: Slave -> task -> time of the newest round in store or journal, 0 for none.
@@ -125,8 +128,8 @@ class SlaveIngest:
             fresh = self._fresh(slave, whole)
             if len(fresh):
                 parts.append((slave, fresh))
-        if parts:
-            group = self._journal.write(now, parts)
+        for some in _cut(parts):
+            group = self._journal.write(now, some)
             self._remember(group)
             with self._changed:
                 self._backlog.append(group)
@@ -172,7 +175,7 @@ class SlaveIngest:
     def _next(self) -> list[Group]:
         """What goes together next: what was planned before, else all that waits, within bounds."""
         if self._plan is not None:
-            return self._backlog[: self._plan[2]]
+            return self._backlog[: self._plan.count]
         count = rounds = 0
         for group in self._backlog:
             rounds += len(group)
@@ -185,18 +188,16 @@ class SlaveIngest:
         """The only place where slaves' rounds enter the store."""
         now = time.time_ns()
         if self._plan is None:
-            token = f"slaves/{uuid.uuid4().hex}"
-            self._journal.plan(token, now, groups)
-            self._plan = (token, now, len(groups))
-        token, begun, _ = self._plan
+            plan = Plan(f"slaves/{uuid.uuid4().hex}", now, len(groups))
+            self._journal.plan(plan.token, now, groups)
+            self._plan = plan
         parts = _together(groups)
-        wanted = parts
-        if not 0 <= now - begun < IN_MEMORY:
-            # The store may have forgotten the name, so it is asked which of the rounds it has.
-            absent = [(slave, select(batch, ~self._store.held(slave, batch))) for slave, batch in parts]
-            wanted, token = [(slave, batch) for slave, batch in absent if len(batch)], f"{token}/late"
-        if wanted:
-            self._store.insert_together(wanted, token)
+        if 0 <= now - self._plan.begun < IN_MEMORY:
+            self._store.insert_together(parts, self._plan.token)
+        else:
+            self._insert_late(parts, self._plan.token, now)
+        for slave, batch in parts:
+            self._memory.add(slave, select(batch, batch.time < self._store.raw_since(now)))
         self._journal.done(groups)
         self._plan = None
         for slave, batch in parts:
@@ -207,22 +208,48 @@ class SlaveIngest:
         for slave, batch in parts:
             self._tell(slave, batch)
 
+    def _insert_late(self, parts: list[tuple[str, RoundBatch]], token: str, now: int) -> None:
+        """Insert what is not in the store: in an hour it may have forgotten the name, so it is asked for each round.
+
+        Of rounds older than raw knows nobody but the store could tell: they keep the name, which it forgets only after
+        as many other inserts as its window has.
+        """
+        since = self._store.raw_since(now)
+        absent = [(slave, select(batch, ~self._known(slave, batch, now))) for slave, batch in parts]
+        for old in (True, False):
+            some = [(slave, select(batch, (batch.time < since) == old)) for slave, batch in absent]
+            wanted = [(slave, batch) for slave, batch in some if len(batch)]
+            if wanted:
+                # Another try may find other rounds absent; what is not the same must not be called the same.
+                names = ",".join(f"{slave}/{digest(batch)}" for slave, batch in wanted)
+                late = f"{token}/late/{blake2b(names.encode(), digest_size=8).hexdigest()}"
+                self._store.insert_together(wanted, token if old else late)
+
+    def _known(self, slave: str, batch: RoundBatch, now: int) -> NDArray[np.bool_]:
+        """For each round: was it stored?"""
+        known = self._store.held(slave, batch)
+        old = ~known & (batch.time < self._store.raw_since(now))
+        if old.any():
+            known[old] = self._memory.has(slave, select(batch, old))
+        return known
+
     def _fresh(self, slave: str, batch: RoundBatch) -> RoundBatch:
         """The rounds that are not in the store yet, each once, in order of time."""
         order = np.lexsort((batch.task, batch.time))
-        task, time = batch.task[order], batch.time[order]
+        task, at = batch.task[order], batch.time[order]
         keep = np.ones(len(order), bool)
-        keep[1:] = (task[1:] != task[:-1]) | (time[1:] != time[:-1])
+        keep[1:] = (task[1:] != task[:-1]) | (at[1:] != at[:-1])
         sorted_batch = take_rows(batch, order[keep])
         newest = self._newest_of(slave, sorted_batch)
-        doubtful = sorted_batch.time <= newest
+        now = time.time_ns()
+        doubtful = (sorted_batch.time <= newest) | (sorted_batch.time < self._store.raw_since(now))
         if doubtful.any():
             held = np.zeros(len(sorted_batch), bool)
             # The journal first: what leaves it meanwhile is in the store.
             asked = select(sorted_batch, doubtful)
             pending = self._pending.get(slave, set())
             waits = [name in pending for name in zip(asked.task.tolist(), asked.time.tolist(), strict=True)]
-            held[doubtful] = np.array(waits) | self._store.held(slave, asked)
+            held[doubtful] = np.array(waits) | self._known(slave, asked, now)
             sorted_batch = select(sorted_batch, ~held)
         return sorted_batch
 
@@ -239,6 +266,23 @@ class SlaveIngest:
             for task, at in waiting:
                 known[task] = max(at, known.get(task, 0))
         return np.array([known[number] for number in tasks.tolist()], np.int64)[place]
+
+
+def _cut(parts: Sequence[tuple[str, RoundBatch]]) -> Iterator[list[tuple[str, RoundBatch]]]:
+    """The parts in groups that are small enough to be inserted at once."""
+    some: list[tuple[str, RoundBatch]] = []
+    room = MOST_TOGETHER
+    for slave, batch in parts:
+        start = 0
+        while start < len(batch):
+            piece = take_rows(batch, np.arange(start, min(start + room, len(batch))))
+            some.append((slave, piece))
+            start, room = start + len(piece), room - len(piece)
+            if room == 0:
+                yield some
+                some, room = [], MOST_TOGETHER
+    if some:
+        yield some
 
 
 def _together(groups: Sequence[Group]) -> list[tuple[str, RoundBatch]]:

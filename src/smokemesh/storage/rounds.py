@@ -101,6 +101,11 @@ class ClickHouseRounds:
                 held[rows] = [name in found for name in zip(tasks, times, strict=True)]
         return held
 
+    def raw_since(self, now: int) -> int:
+        """Rounds before this time (nanoseconds UTC, as `now`) may be gone from raw, or soon: `held` cannot be relied on."""
+        # A day on the safe side, but where raw is kept so shortly that this would be all.
+        return now - int((self._retention.raw - min(86400.0, self._retention.raw / 2)) * SECOND)
+
     def series(self, questions: Sequence[SeriesQuestion]) -> list[Series]:
         """The answers, in the order asked. No rounds in the range gives an empty Series, not an error."""
         now = time.time_ns()

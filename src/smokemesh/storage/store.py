@@ -40,6 +40,9 @@ class RoundStore(Protocol):
     def held(self, agent: str, batch: RoundBatch) -> NDArray[np.bool_]:
         """For each round of the batch: does raw hold one of this agent with the same task and time already?"""
 
+    def raw_since(self, now: int) -> int:
+        """Rounds before this time (nanoseconds UTC, as `now`) may be gone from raw, or soon: `held` cannot be relied on."""
+
     def series(self, questions: Sequence[SeriesQuestion]) -> list[Series]:
         """The answers, in the order asked. No rounds in the range gives an empty Series, not an error."""
 
