@@ -436,6 +436,28 @@ def test_tls_with_an_authority_of_ones_own(engine: Engine, secure: Server, autho
     assert measure(engine, probe(HttpOptions(url=page, insecure=True))).received[0] == 3
 
 
+def test_a_redirect_adds_no_certificate_and_is_not_looked_at_with_each_ping(engine: Engine, secure: Server) -> None:
+    assert isinstance(engine, module.HttpEngine)
+    secure.elsewhere = url(secure, "page", "https").replace("{host}", "127.0.0.1")
+    page = probe(HttpOptions(url=url(secure, "redirect", "https"), insecure=True, follow_redirects=True))
+    assert measure(engine, page).received[0] == 3
+    assert engine._certificates.keys() == {NAME}
+    assert engine._certificates[NAME][0] > time.monotonic() + 3000
+    assert "certificate" not in engine.describe()
+
+
+def test_certificates_of_many_hosts_are_bounded(
+    engine: Engine, secure: Server, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert isinstance(engine, module.HttpEngine)
+    monkeypatch.setattr(module, "_MOST_CERTIFICATES", 2)
+    for name in ("a.test", "b.test", "c.test"):
+        page = url(secure, "", "https").replace("{host}", name)
+        assert measure(engine, probe(HttpOptions(url=page, insecure=True))).received[0] == 3
+    assert list(engine._certificates) == ["b.test", "c.test"]
+    assert f"certificate=b.test:{authority.expires:%Y-%m-%d}" in engine.describe()
+
+
 def test_tls_for_another_name_or_out_of_date(
     engine: Engine, tmp_path: Path, secure: Server, authority: Authority
 ) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from smokemesh.agent.limits import Gatekeeper, Pacer, parse_address, prefix
+from smokemesh.agent.limits import Gatekeeper, Pacer, further_hosts, nonsense, parse_address, prefix
 from smokemesh.agent.plan import Plan, make_plan
 from smokemesh.errors import ConfigError
 from smokemesh.model.assignment import Assignment, Task, task_id
@@ -209,3 +209,70 @@ def test_limits_apply_to_what_a_name_resolves_to() -> None:
     plan = _plan(_task("evil.example"))
     assert plan.row(0).refused
     assert plan.problems["/evil.example"] == "224.0.0.5 is in 224.0.0.0/4 (limits.deny)"
+
+
+def _smtp(**options: str) -> Probe:
+    return Probe(name="m", kind="smtp", step=60.0, options=tuple(sorted(options.items())))
+
+
+def _http(*urls: str, step: float = 60.0) -> Probe:
+    return Probe(name="h", kind="http", step=step, pings=5, options=(("url", " ".join(urls)),))
+
+
+@pytest.mark.parametrize(
+    ("probe", "reason"),
+    [
+        (_smtp(to="a@b.example", body="20000000000"), "probe m: body is 20000000000, must be 0 to 1000000"),
+        (_smtp(to="a@b.example", body="-1"), "probe m: body is -1, must be 0 to 1000000"),
+        (_smtp(to="a@b.example," * 11), "probe m: number of receivers is 11, must be 0 to 10"),
+        (_smtp(to="a@b.example", body="1000000"), ""),
+        (_http(*("http://192.0.2.1/",) * 11), "probe h: number of URLs is 11, must be 0 to 10"),
+        (_http(*("http://192.0.2.1/",) * 10), ""),
+    ],
+)
+def test_what_would_be_made_in_memory_or_asked_of_others_is_bounded(probe: Probe, reason: str) -> None:
+    assert nonsense(probe) == reason
+
+
+def test_mail_is_sent_only_with_leave_of_the_agents_owner() -> None:
+    mail, refused = _smtp(to="a@b.example"), "probe m sends mail: the agent's limits.commands does not name smtp"
+    assert Gatekeeper(Limits()).refuse_task(mail) == refused
+    assert Gatekeeper(Limits(commands=("ldapsearch",))).refuse_task(mail) == refused
+    assert Gatekeeper(Limits()).refuse_task(_smtp(port="587")) == ""
+    assert Gatekeeper(Limits(commands=("smtp",))).refuse_task(mail) == ""
+    assert Gatekeeper(Limits(commands=("*",))).refuse_task(mail) == ""
+
+
+@pytest.mark.parametrize(
+    ("urls", "hosts"),
+    [
+        (("http://{host}/",), ()),
+        (("http://{host}/", "https://{host}/b", "http://192.0.2.9/?{host}"), ("", "192.0.2.9")),
+        (("http://192.0.2.9/", "http://192.0.2.9/b", "http://{host}/", "http://c.example/"), ("", "", "c.example")),
+    ],
+)
+def test_hosts_of_further_urls(urls: tuple[str, ...], hosts: tuple[str, ...]) -> None:
+    probe = _http(*urls)
+    assert further_hosts(probe.kind, probe.options) == hosts
+
+
+def test_hosts_of_further_urls_count_as_measured() -> None:
+    gate = Gatekeeper(Limits(least_interval=1.0))
+    assert gate.refuse_address("192.0.2.1", _http("http://{host}/", "http://192.0.2.9/", step=2.0), "/a") == ""
+    assert gate.refuse_address("192.0.2.2", _http("http://{host}/", "http://192.0.2.9/", step=2.0), "/b") == ""
+    crowded = gate.refuse_address("192.0.2.3", _http("http://{host}/", "http://192.0.2.9/", step=2.0), "/c")
+    assert crowded.startswith("192.0.2.9 is measured by /a already: together every 0.667 s")
+    assert gate.refuse_address("192.0.2.9", _http("http://{host}/", step=2.0), "/d").startswith("192.0.2.9 is measured")
+    # What was refused has not been counted.
+    assert gate.refuse_address("192.0.2.3", _http("http://{host}/", step=1.0), "/e") == ""
+
+
+def test_packets_to_further_hosts_are_charged_to_their_prefix() -> None:
+    pacer = Pacer(Limits(most_packets_per_second=1e9, most_packets_per_second_per_prefix=10.0))
+    probe = _http("http://{host}/", "http://198.51.100.1/", "http://198.51.100.2/", "http://{host}/b")
+    started = [pacer.begin(f"10.0.{n}.1", probe, 50.0, shared=False) for n in range(4)]
+    assert started == [50.0, 50.0, 51.0, 52.0]  # 10 packets each to one prefix, at 10 a second, after one burst
+    assert pacer.begin("10.1.0.1", _http("http://{host}/"), 52.0, shared=False) == 52.0
+    both = Pacer(Limits(most_packets_per_second=20.0))
+    assert [both.begin(f"10.0.{n}.1", probe, 50.0, shared=False) for n in range(2)] == [50.0, 50.0]
+    assert both.begin("10.1.0.1", _http("http://{host}/"), 50.0, shared=False) == 51.0

@@ -66,6 +66,9 @@ def test_every_tool_has_its_instrument() -> None:
         (probe(tool="nfsping", environment_file="/etc/shadow"), (), "nfsping may not be told environment_file"),
         (probe(), ("*",), "probe p: neither tool nor argv says what is run"),
         (probe(argv="'unclosed"), ("*",), "probe p: No closing quotation"),
+        (probe(argv="x {pings:>2000000000}"), ("*",), "probe p: argv: '{pings:>2000000000}' holds {pings:>2000000000}"),
+        (probe(argv="x {host!r}"), ("*",), "probe p: argv: '{host!r}' holds {host!r}, known are address"),
+        (probe(argv="x {pings:{timeout}}"), ("*",), "probe p: argv: '{pings:{timeout}}' holds {pings:{timeout}}"),
         (
             probe(argv="x {hots}"),
             ("*",),

@@ -14,7 +14,7 @@ from smokemesh.errors import ConfigError
 from smokemesh.model import options
 from smokemesh.model.options import HttpOptions, SmtpOptions
 from smokemesh.model.probe import Probe
-from smokemesh.probes.urls import url_host
+from smokemesh.probes.urls import fill, url_host
 from smokemesh.settings.shape import Limits
 
 Address = IPv4Address | IPv6Address
@@ -35,6 +35,8 @@ MOST_RECEIVERS: Final = 10
 MOST_BODY: Final = 1_000_000
 #: How far two rates may differ and still be equal: sums of 1/step do not come out even.
 ROUNDING: Final = 1e-9
+#: Stands for the target's own host where only the probe is known (RFC 6761).
+_OWN: Final = "own.invalid"
 
 
 def parse_address(text: str) -> Address | None:
@@ -88,7 +90,7 @@ def _wrong_options(probe: Probe) -> str:
     counts = (
         ("port", getattr(typed, "port", 1), 1, 65_535),
         ("body", getattr(typed, "body", 0), 0, MOST_BODY),
-        ("number of URLs", len(typed.url.split()) if isinstance(typed, HttpOptions) else 1, 1, MOST_URLS),
+        ("number of URLs", len(typed.url.split()) if isinstance(typed, HttpOptions) else 0, 0, MOST_URLS),
         ("number of receivers", len(_receivers(typed)) if isinstance(typed, SmtpOptions) else 0, 0, MOST_RECEIVERS),
     )
     for name, value, least, most in counts:
@@ -107,8 +109,8 @@ def further_hosts(kind: str, pairs: tuple[tuple[str, str], ...]) -> tuple[str, .
     if kind != "http":
         return ()
     urls = options.read(HttpOptions, pairs).url.split()
-    hosts = ["" if "{host}" in url or "%host%" in url else url_host(url) for url in urls]
-    return tuple("" if host == hosts[0] else host for host in hosts[1:])
+    hosts = [url_host(fill(url, _OWN)) for url in urls]
+    return tuple("" if host in (hosts[0], _OWN) else host for host in hosts[1:])
 
 
 class Fence:

@@ -63,10 +63,16 @@ def order(pairs: tuple[tuple[str, str], ...]) -> Order:
     if not words:
         raise ValueError("neither tool nor argv says what is run")
     for word in words:
-        unknown = {name for _, name, _, _ in string.Formatter().parse(word) if name is not None} - _PLACEHOLDERS
-        if unknown:
-            raise ValueError(f"argv: {word!r} holds {{{unknown.pop()}}}, known are {', '.join(sorted(_PLACEHOLDERS))}")
+        _check_placeholders(word)
     return Order(options, words, own_reader(options))
+
+
+def _check_placeholders(word: str) -> None:
+    """Bare names only: `{pings:>2000000000}` would make a word of two gigabytes."""
+    for _, name, spec, conversion in string.Formatter().parse(word):
+        if name is not None and (name not in _PLACEHOLDERS or spec or conversion):
+            told = f"{name}{f'!{conversion}' if conversion else ''}{f':{spec}' if spec else ''}"
+            raise ValueError(f"argv: {word!r} holds {{{told}}}, known are {', '.join(sorted(_PLACEHOLDERS))}")
 
 
 def refusal(probe: Probe, commands: Collection[str]) -> str:

@@ -10,7 +10,7 @@ import os
 import select
 import socket
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, ClassVar, Final
@@ -36,8 +36,9 @@ _MOST_REDIRECTS: Final = 10
 _MOST_KEPT: Final = 32
 #: No RTT is shorter.
 _LEAST_RTT: Final = 1e-6
-#: A server's certificate is looked at this often, seconds.
+#: A server's certificate is looked at this often, seconds; of more hosts those looked at longest ago are forgotten.
 _CERTIFICATE_INTERVAL: Final = 3600.0
+_MOST_CERTIFICATES: Final = 4096
 _PROTOCOLS: Final = pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS
 _EVENTS: Final = {
     pycurl.POLL_IN: select.EPOLLIN,
@@ -82,7 +83,8 @@ class _Fetch:
     found: bool = False
     #: Why a socket was not opened, as in `RoundBatch.error`.
     refused: int = 0
-    look_at_certificate: bool = field(default=False)
+    #: The host whose certificate is looked at, "" for none.
+    look_at: str = ""
 
 
 class HttpEngine(PacedEngine):
@@ -180,7 +182,7 @@ class HttpEngine(PacedEngine):
         if pinned and fetch.wanted.options.measure != "namelookup":
             curl.setopt(pycurl.CONNECT_TO, [f"{bracketed(name)}::{bracketed(address)}:"])
         if url.lower().startswith("https:") and self._certificates.get(name, (0.0, 0.0))[0] < time.monotonic():
-            fetch.look_at_certificate = True
+            fetch.look_at = name
             curl.setopt(pycurl.OPT_CERTINFO, 1)
 
     def _system_ca_file(self) -> str:
@@ -204,7 +206,7 @@ class HttpEngine(PacedEngine):
         error = self._judge(fetch, curl, code)
         if not error:
             fetch.took += _took(curl, fetch.wanted.options)
-            if fetch.look_at_certificate:
+            if fetch.look_at:
                 self._note_certificate(curl, fetch)
         self._drop(fetch)
         attempt, more = fetch.attempt, fetch.number + 1 < len(fetch.wanted.urls)
@@ -236,9 +238,14 @@ class HttpEngine(PacedEngine):
         return 0 if taken else ERROR_ANSWER + status
 
     def _note_certificate(self, curl: pycurl.Curl, fetch: _Fetch) -> None:
-        name = url_host(str(curl.getinfo(pycurl.EFFECTIVE_URL)))
-        expires = _expiry(curl.getinfo(pycurl.INFO_CERTINFO))
+        """What the configured host shows; where it redirects to, it alone decides, and that is not noted."""
+        name, fetch.look_at = fetch.look_at, ""
+        own = url_host(str(curl.getinfo(pycurl.EFFECTIVE_URL))) == name
+        expires = _expiry(curl.getinfo(pycurl.INFO_CERTINFO)) if own else 0.0
+        self._certificates.pop(name, None)
         self._certificates[name] = (time.monotonic() + _CERTIFICATE_INTERVAL, expires)
+        if len(self._certificates) > _MOST_CERTIFICATES:
+            del self._certificates[next(iter(self._certificates))]
 
     def _drop(self, fetch: _Fetch) -> None:
         curl, fetch.curl = fetch.curl, None
