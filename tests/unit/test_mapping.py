@@ -167,3 +167,17 @@ def test_what_fits_is_left_as_it_is() -> None:
         "has a timeout of 5s, with a step of 10s it is 2.5s here",
         "sends 20 pings 1s apart, with a step of 10s they are 0.263157s apart here",
     ]
+
+
+def test_what_is_more_than_an_agent_sends_is_refused_or_told() -> None:
+    many = " ".join(f"http://%host%/{n}" for n in range(11))
+    with pytest.raises(Unmapped, match="fetches 11 URLs for one ping, and here 10 are the most"):
+        map_probe("Curl", {"urlformat": many}, 300.0, 20)
+    mail = map_probe("SendEmail", {"from": "a@b.c", "to": "a@b.c", "bodysize": "20000000"}, 300.0, 20)
+    assert (mail.options["body"], mail.notes) == (10**6, ("sends 20000000 bytes (bodysize), here 1000000 are sent",))
+
+
+def test_a_record_nobody_knows_is_told_before_it_is_asked_for() -> None:
+    with pytest.raises(Unusable, match="asks for FOO, which is no type of record"):
+        map_probe("AnotherDNS", {"recordtype": "FOO"}, 300.0, 20)
+    assert map_probe("AnotherDNS", {"recordtype": "TYPE65400"}, 300.0, 20).options["type"] == "TYPE65400"

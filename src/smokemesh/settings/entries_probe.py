@@ -254,12 +254,13 @@ OPTIONS: Final = (
         kind=kinds.mail_address(),
         only=("smtp",),
         example="sink@example.net",
-        help="Deliver a message to this address; without it only the greeting is timed.",
+        help="Deliver a message to this address, which an agent does only when its `limits.commands` names smtp; without it "
+        "only the greeting is timed.",
     ),
     Setting(key="subject", kind=kinds.text(), only=("smtp",), example="ping", help="Subject of the message."),
     Setting(
         key="body",
-        kind=kinds.whole(0, 100_000_000),
+        kind=kinds.whole(0, 1_000_000),
         only=("smtp",),
         example="1000",
         help="Bytes of the message's body; without it none.",

@@ -20,10 +20,13 @@ PLACE: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,199}")
 _PATH = re.compile(rf"/|(?:/{PLACE.pattern})+")
 _SEEN = re.compile(rf"(?:/{PLACE.pattern})+(?:~{PLACE.pattern})?")
 _DYNAMIC = re.compile(r"DYNAMIC(?:/[A-Za-z0-9+/=_-]{1,100})?")
-_MAIL = re.compile(r"[^\s@|,]+@[^\s@,]+")
+_MAIL = re.compile(r"[^\s@|,<>]+@[^\s@,<>]+")
 _COLOR = re.compile(r"#?([0-9A-Fa-f]{6})")
 _LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
 _WHOLE = re.compile(r"[+-]?[0-9]{1,18}")
+
+#: An agent fetches no more for one ping.
+MOST_URLS: Final = 10
 
 #: What JSON Schema is told of durations; `settings.durations` reads them.
 _DURATION: Final = r"([0-9]+(\.[0-9]+)?(y|w|d|h|m|s|ms|us))+|[0-9]+(\.[0-9]+)?"
@@ -372,8 +375,13 @@ def record_type() -> Kind:
     """A type of DNS record."""
 
     def parse(written: str) -> str:
-        if not re.fullmatch(r"[A-Za-z][A-Za-z0-9]{0,15}", written):
-            raise ValueError("is no type of record; write one like A, AAAA, MX or TXT")
+        import dns.exception
+        import dns.rdatatype
+
+        try:
+            dns.rdatatype.from_text(written)
+        except (dns.exception.DNSException, ValueError):
+            raise ValueError("is no type of record; write one like A, AAAA, MX or TXT") from None
         return written.upper()
 
     return Kind("type of record", parse)
@@ -387,6 +395,8 @@ def statuses() -> Kind:
             first, _, last = part.strip().partition("-")
             if not re.fullmatch(r"[1-5][0-9][0-9]", first) or (last and not re.fullmatch(r"[1-5][0-9][0-9]", last)):
                 raise ValueError("is no list of statuses; write one like 200-399,401")
+            if last and last < first:
+                raise ValueError(f"holds {part.strip()}, which is no range; write {last}-{first}")
         return "".join(written.split())
 
     return Kind("statuses", parse, {"type": ["string", "integer"]})
@@ -484,6 +494,8 @@ def probe_url() -> Kind:
         urls = written.split()
         if not urls:
             raise ValueError("is empty; write one like https://{host}/")
+        if len(urls) > MOST_URLS:
+            raise ValueError(f"holds {len(urls)} URLs; write at most {MOST_URLS}")
         for url in urls:
             if not re.match(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#]", url):
                 raise ValueError("is not a URL; write one like https://{host}/")

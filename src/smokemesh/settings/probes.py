@@ -15,6 +15,7 @@ from smokemesh.model.options import KINDS, write
 from smokemesh.model.probe import Probe
 from smokemesh.settings.durations import format_duration
 from smokemesh.settings.entries_probe import OPTION_KEYS, OPTIONS_OF, OVERRIDES
+from smokemesh.settings.hidden import hide_option
 
 #: The probe a target has when nothing names one.
 DEFAULT: Final = "ping"
@@ -86,7 +87,7 @@ def derived_name(base: str, differing: Mapping[str, Any], path: str) -> str:
     parts = [f"{key}={_spell(key, differing[key])}" for key in (*OVERRIDES, *OPTION_KEYS) if key in differing]
     if not parts:
         return base
-    if "settings" in differing and hide(differing["settings"]) != differing["settings"]:
+    if any(hide_option(key, v) != v for key, v in differing.items() if key in OPTION_KEYS and isinstance(v, str)):
         parts.append(f"@{path}")
     told = "".join(c if c.isprintable() else "?" for c in ",".join(parts).replace(",@/", "@/"))
     if len(told) > MOST_DERIVED:
@@ -94,18 +95,14 @@ def derived_name(base: str, differing: Mapping[str, Any], path: str) -> str:
     return f"{base}#{told}"
 
 
-def hide(settings: str) -> str:
-    """A tool's settings with passwords masked."""
-    lines = [line.partition("=") for line in settings.splitlines()]
-    return "\n".join(f"{key}=***" if key.strip() in tools.HIDDEN else f"{key}{eq}{value}" for key, eq, value in lines)
-
-
 def _spell(key: str, value: Any) -> str:
     if key in ("step", "interval", "timeout", "offset"):
         return "spread" if value is None else format_duration(value)
     if key == "settings":
-        return "+".join(line for line in value.splitlines() if hide(line) == line)
-    return str(value).lower() if isinstance(value, bool) else str(value)
+        return "+".join(line for line in value.splitlines() if hide_option(key, line) == line)
+    if isinstance(value, bool):
+        return str(value).lower()
+    return hide_option(key, value) if isinstance(value, str) else str(value)
 
 
 def _check_fit(probe: Probe, complain: Complain) -> None:

@@ -390,7 +390,7 @@ SECTIONS: Final[dict[str, Section]] = {
                 kind=list_of(kinds.text()),
                 example="[/usr/local/bin/probe-me, ldapsearch]",
                 help="Programs that probes of kind `command` may run, and tools whose every option is followed. Without it "
-                "known tools run, but not told to do more than measure.",
+                "known tools run, but not told to do more than measure. `smtp` lets probes of that kind send messages.",
             ),
         ),
         make_section(

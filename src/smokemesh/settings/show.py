@@ -3,7 +3,6 @@
 What comes out can be read again and means the same. Inherited values stand where they hold.
 """
 
-import re
 from collections.abc import Iterable
 from dataclasses import fields
 from typing import Any
@@ -14,7 +13,8 @@ from smokemesh.model.probe import Probe
 from smokemesh.model.target import Node, Target
 from smokemesh.settings.durations import format_duration, format_size
 from smokemesh.settings.entries_probe import OPTION_KEYS, OPTIONS_OF, OVERRIDES
-from smokemesh.settings.probes import DEFAULT, hide, usual_option, usual_timeout
+from smokemesh.settings.hidden import HIDDEN, hide_option, hide_path, hide_url
+from smokemesh.settings.probes import DEFAULT, usual_option, usual_timeout
 from smokemesh.settings.reference import SECTIONS
 from smokemesh.settings.shape import (
     LOCAL_AGENT,
@@ -29,13 +29,12 @@ from smokemesh.settings.shape import (
 
 _DURATIONS = frozenset({"step", "offset", "interval", "timeout"})
 #: Variables of SmokePing's that hold a password.
-_SECRETS = frozenset({"mailpass", "password", "secret", "hmac", "iospass", "junospass", "eospass"})
-_PASSWORD = re.compile(r"(?<=:)[^:/@]*(?=@)")
+_SECRETS = frozenset({"mailpass", "password", "secret", "hmac", "iospass", "junospass", "eospass", "extraargs"})
 
 
 def master_values(settings: MasterSettings, whole: bool) -> dict[str, Any]:
     """A master's settings; with `whole`, defaults too, and passwords hidden."""
-    shown = _hide if whole else str
+    shown = hide_url if whole else str
     retention = {key: format_duration(getattr(settings.retention, name)) for key, name in _RETENTION.items()}
     default = {key: format_duration(getattr(Retention(), name)) for key, name in _RETENTION.items()}
     host = f"[{settings.listen_host}]" if ":" in settings.listen_host else settings.listen_host
@@ -71,7 +70,7 @@ def agent_values(settings: AgentSettings, whole: bool) -> dict[str, Any]:
     """An agent's settings; with `whole`, defaults too."""
     plain: dict[str, Any] = {
         "name": settings.name,
-        "masters": list(settings.masters),
+        "masters": [hide_url(url) if whole else url for url in settings.masters],
         "shared_secret": settings.shared_secret,
         "data": settings.data,
         "auth_timeout": format_duration(settings.auth_timeout),
@@ -162,7 +161,7 @@ def _target(target: Target, settings: MasterSettings, whole: bool) -> dict[str, 
 
 
 def _masked(options: dict[str, Any]) -> dict[str, Any]:
-    return {key: hide(value) if key == "settings" else value for key, value in options.items()}
+    return {key: hide_option(key, value) if isinstance(value, str) else value for key, value in options.items()}
 
 
 def _differing_options(base: Probe, probe: Probe) -> list[str]:
@@ -220,10 +219,10 @@ def _alerting(alerting: Alerting, whole: bool) -> dict[str, Any]:
         "compat": alerting.compat or "none",
         "edge": alerting.edge,
         "template": alerting.template,
-        "url": alerting.url,
+        "url": hide_url(alerting.url) if whole else alerting.url,
         "snpp": alerting.snpp,
         "mail": _mail(alerting.mail, whole),
-        "receivers": {name: _receiver(receiver) for name, receiver in alerting.receivers.items()},
+        "receivers": {name: _receiver(receiver, whole) for name, receiver in alerting.receivers.items()},
     }
     if not whole:
         plain = {key: value for key, value in plain.items() if (key, value) not in (("compat", "none"), ("edge", True))}
@@ -235,13 +234,16 @@ def _mail(mail: Mail, whole: bool) -> dict[str, Any]:
         "servers": list(mail.servers)
     }
     if whole and mail.password:
-        plain["password"] = "***"
+        plain["password"] = HIDDEN
     return _filled(plain if whole else {key: v for key, v in plain.items() if v != getattr(Mail(), key)})
 
 
-def _receiver(receiver: Receiver) -> dict[str, Any]:
+def _receiver(receiver: Receiver, whole: bool) -> dict[str, Any]:
     plain = {f.name: getattr(receiver, f.name) for f in fields(receiver) if f.name != "name"}
-    return _filled(plain | {"to": list(receiver.to), "headers": dict(receiver.headers)})
+    plain |= {"to": list(receiver.to), "headers": dict(receiver.headers)}
+    if whole:  # who knows where a webhook leads may post there
+        plain |= {"url": hide_path(receiver.url), "headers": dict.fromkeys(receiver.headers, HIDDEN)}
+    return _filled(plain)
 
 
 def _presentation(shown: Presentation) -> dict[str, Any]:
@@ -271,17 +273,17 @@ def _smokeping(shown: SmokepingSettings, whole: bool) -> dict[str, Any]:
             "path": shown.path if whole or shown.path != usual.path else "",
             "secrets_file": shown.secrets_file,
             "originals": _without_passwords(shown.originals) if whole else shown.originals,
-            "overrides": shown.overrides,
+            "overrides": _without_passwords(shown.overrides) if whole else shown.overrides,
         }
     )
 
 
 def _without_passwords(values: Any) -> Any:
-    """A tree of text with passwords masked."""
+    """A tree of text with passwords masked. Slaves' overrides have dotted paths for keys."""
     if isinstance(values, dict):
-        secret = [key for key in values if key in _SECRETS and isinstance(values[key], str)]
-        return {key: "***" if key in secret else _without_passwords(value) for key, value in values.items()}
-    return values
+        secret = {key for key in values if key.rpartition(".")[2] in _SECRETS and isinstance(values[key], str)}
+        return {key: HIDDEN if key in secret else _without_passwords(value) for key, value in values.items()}
+    return hide_url(values) if isinstance(values, str) else values
 
 
 def _limits(limits: Limits, default: Limits, whole: bool) -> dict[str, Any]:
@@ -310,8 +312,3 @@ def _spool(spool: SpoolSettings, default: SpoolSettings, whole: bool) -> dict[st
 def _filled(plain: dict[str, Any]) -> dict[str, Any]:
     """Without keys that hold nothing."""
     return {key: value for key, value in plain.items() if value not in ("", [], {})}
-
-
-def _hide(dsn: str) -> str:
-    """A URL without its password."""
-    return _PASSWORD.sub("***", dsn)

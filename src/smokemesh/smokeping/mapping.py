@@ -9,6 +9,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Final
 
+import dns.exception
+import dns.rdatatype
+
 from smokemesh.model.options import KINDS, write
 from smokemesh.model.probe import Probe
 from smokemesh.model.tools import TOOLS
@@ -17,6 +20,10 @@ from smokemesh.smokeping.fit import LONGEST_STEP, fit
 from smokemesh.smokeping.variables import number
 
 Variables = Mapping[str, str]
+
+#: An agent fetches no more documents for one ping, and sends no larger messages, bytes.
+MOST_URLS: Final = 10
+MOST_BODY: Final = 1_000_000
 
 
 class Unmapped(Exception):  # no failure of the program: the probe has no counterpart
@@ -145,8 +152,10 @@ def _mail(variables: Variables, key: str) -> str:
 
 
 def _record(text: str) -> str:
-    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9]{0,15}", text):
-        raise Unusable(f"asks for {text}, which is no type of record")
+    try:
+        dns.rdatatype.from_text(text)
+    except (dns.exception.DNSException, ValueError):
+        raise Unusable(f"asks for {text}, which is no type of record") from None
     return "" if text.upper() == "A" else text.upper()
 
 
@@ -241,6 +250,7 @@ def _echoping_smtp(variables: Variables) -> Mapped:
 
 
 def _send_email(variables: Variables) -> Mapped:
+    size = int(_number(variables, "bodysize", 0))
     return Mapped(
         kind="smtp",
         values=_some(timeout=_number(variables, "timeout", 5.0)),
@@ -249,8 +259,9 @@ def _send_email(variables: Variables) -> Mapped:
             sender=_mail(variables, "from"),
             to=_mail(variables, "to"),
             subject=variables.get("subject", "Test"),
-            body=max(0, min(int(_number(variables, "bodysize", 0)), 10**8)),
+            body=max(0, min(size, MOST_BODY)),
         ),
+        notes=(f"sends {size} bytes (bodysize), here {MOST_BODY} are sent",) if size > MOST_BODY else (),
     )
 
 
@@ -259,6 +270,8 @@ def _send_email(variables: Variables) -> Mapped:
 
 def _curl(variables: Variables) -> Mapped:
     urls = [_whole_url(url.replace("%host%", "{host}")) for url in variables.get("urlformat", "").split()]
+    if len(urls) > MOST_URLS:
+        raise Unmapped(f"fetches {len(urls)} URLs for one ping, and here {MOST_URLS} are the most")
     measure = variables.get("write_out", "time_total").removeprefix("time_")
     if measure not in _CURL_TIMES:
         raise Unusable(f"has write_out = {variables['write_out']}, which is no time of curl's")

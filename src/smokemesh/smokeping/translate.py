@@ -209,7 +209,7 @@ class _Translator:
         """Addresses, programs and pagers, parted by commas; what is none of them is left out and told."""
         found = []
         for entry in filter(None, (word.strip() for word in text.split(","))):
-            if re.match(r"\|\s*\S|(snpp|xmpp):\S", entry) or re.fullmatch(r"[^\s@|,]+@[^\s@,]+", entry):
+            if re.match(r"\|\s*\S|(snpp|xmpp):\S", entry) or re.fullmatch(r"[^\s@|,<>]+@[^\s@,<>]+", entry):
                 found.append(entry)
             elif named := re.fullmatch(r".*<([^\s@|,<>]+@[^\s@,<>]+)>", entry):
                 found.append(named[1])
