@@ -383,6 +383,48 @@ def test_only_a_change_of_its_own_work_is_told(running: Running) -> None:
     assert running.config()["__last"] > second
 
 
+def test_rounds_of_a_view_that_is_gone(running: Running) -> None:
+    """A target is taken away from a slave, or gets another probe, while the slave cannot be reached."""
+    slow = CONFIG.replace("targets:", "probes: {slow: {kind: icmp, pings: 3, step: 20s}}\ntargets:")
+    slow = slow.replace("192.0.2.2,", "192.0.2.2, probe: slow,")
+    held = [running.times("fra-2", path) for path in ("/A", "/B")]
+    told = running.config("fra-2", b"other")["__last"]
+    times = clock.take(4)
+    # The lines it brings are older than its first view; what the slave says it has is then the older of the two.
+    running.write(slow.replace("agents: [fra, fra-2]", "agents: [fra]"))
+    now = running.config("fra-2", b"other")["__last"]
+    assert now > told
+    running.stop()
+    running.start()
+    early, late = times[:2], [now + 1, now + 21]
+    data = b"\n".join([lines(early, "/A"), lines(early, "/B"), lines(late, "/B")])
+    assert running.post(data, now, "fra-2", b"other").body == b"OK\n"
+    assert running.times("fra-2", "/A") == held[0] + early
+    assert running.times("fra-2", "/B") == held[1] + early
+    question = SeriesQuestion(task=task_id("/B", "slow"), agent="fra-2", begin=0, end=2 * time.time_ns(), points=100)
+    found = running.master.store.rounds(question)
+    assert ([at // SECOND for at in found.time.tolist()], found.step.tolist()) == (late, [20.0] * 2)
+    # With the view of before in force at the slave, it is what it measured, whatever its clock says.
+    assert running.post(lines([now + 2], "/B"), told, "fra-2", b"other").status == 200
+    assert running.times("fra-2", "/B") == [*held[1], *early, now + 2]
+    running.write(CONFIG)
+    seen = running.master.registry.last("fra-2")
+    assert seen is not None
+    assert seen.health.last_error == ""
+
+
+def test_a_time_beyond_all_clocks(running: Running) -> None:
+    before = running.times()
+    data = b"/A\t9999999999\tU:0:1e-2:1e-2:1e-2:1e-2\n"
+    assert running.post(data, 2**80).body == b"OK\n"
+    seen = running.master.registry.last("fra")
+    assert seen is not None
+    assert "dated ahead of the master's clock" in seen.health.last_error
+    assert running.ask("GET", "/api/v1/agents").status == 200
+    assert running.times() == before
+    assert running.post().status == 200
+
+
 def test_a_host_tells_its_address(running: Running) -> None:
     def measures() -> list[str]:
         return [task.host for task in running.master.assignments.get("fra-2").tasks if task.target == "/D"]

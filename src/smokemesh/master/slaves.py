@@ -9,12 +9,13 @@ import logging
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from smokemesh.errors import HostError, SmokemeshError
 from smokemesh.master.dynamic import Dynamic
@@ -30,7 +31,7 @@ from smokemesh.smokeping import protocol
 from smokemesh.smokeping.protocol import Answer, Call
 from smokemesh.smokeping.results import Lines, read_lines
 from smokemesh.smokeping.slave_config import SlaveView, Source, slave_view
-from smokemesh.storage.slave_book import SlaveBook
+from smokemesh.storage.slave_book import PastView, SlaveBook
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +42,8 @@ LARGE: Final = 2**20
 MOST_LARGE: Final = 2
 MOST_SMALL: Final = 64
 SECOND: Final = 10**9
+#: The last second that nanoseconds in 64 bits can tell.
+_LAST: Final = 2**63 // SECOND - 1
 Result = TypeVar("Result")
 #: Called with name, health and the address it came from.
 Heard = Callable[[str, Health, str, int], None]
@@ -62,9 +65,13 @@ class Standing:
     """One slave, under one configuration."""
 
     view: SlaveView
-    #: Path -> number of the task.
-    tasks: dict[str, int]
-    last: int
+    #: What it was told to measure, the newest first: the present view and what was before.
+    views: Sequence[PastView]
+
+    @property
+    def last(self) -> int:
+        """`__last` of what is in force."""
+        return self.views[0].last
 
 
 @dataclass(slots=True)
@@ -158,15 +165,15 @@ class Slaves:
             return protocol.stored()
         if standing.view.content is None:
             return protocol.nothing_assigned(call.slave)
-        log.info("configuration handed to a slave: slave=%s targets=%d", call.slave, len(standing.tasks))
+        log.info("configuration handed to a slave: slave=%s targets=%d", call.slave, len(standing.views[0].tasks))
         view, last = standing.view, standing.last
         return await self._aside(lambda: protocol.configuration(view.dump(last), secret))
 
     async def _take(self, call: Call, standing: Standing, record: Record, now: int) -> None:
-        lines, batch, reasons = await self._aside(lambda: self._read(call.data, standing, now))
+        lines, batch, reasons = await self._aside(lambda: self._read(call, standing, now))
         if len(lines):
             # A line is written right after its round, to the second.
-            record.offset = int(lines.time.max()) * SECOND + SECOND // 2 - now
+            record.offset = min(int(lines.time.max()), _LAST) * SECOND + SECOND // 2 - now
         record.problem = "; ".join(reasons)[:300]
         for reason in reasons:
             if self._quiet.speak((call.slave, reason[:40]), time.monotonic()):
@@ -175,15 +182,12 @@ class Slaves:
             record.rounds += await self._ingest.take(call.slave, batch, now)
         record.refused += len(lines) - len(batch) + lines.refusals.total
 
-    def _read(self, data: bytes, standing: Standing, now: int) -> tuple[Lines, RoundBatch, list[str]]:
+    def _read(self, call: Call, standing: Standing, now: int) -> tuple[Lines, RoundBatch, list[str]]:
         """In a thread: what can be kept of a post, and a sentence for each reason why the rest cannot."""
-        lines = read_lines(data)
-        tasks = np.array([standing.tasks.get(path, 0) for path in lines.paths] or [0], np.uint64)
-        steps = np.array([standing.view.steps.get(path, 0.0) for path in lines.paths] or [0], np.float32)
-        # Whatever an override says, within the bounds that every round has.
-        steps = np.clip(steps, 1.0, 366 * 86400.0)
-        times = lines.time * SECOND
-        known = np.array([path in standing.tasks for path in lines.paths] or [False])[lines.path]
+        lines = read_lines(call.data)
+        known, tasks, steps = judge(lines, standing.views, call.config_time)
+        # What is dated later is refused below, and must not overflow here.
+        times = np.minimum(lines.time, _LAST) * SECOND
         verdicts = (
             (known, "of targets it is not to measure"),
             (times <= now + MOST_AHEAD, "dated ahead of the master's clock: check the slave's"),
@@ -197,7 +201,7 @@ class Slaves:
                 lines.refusals.add(reason, f"{lines.paths[lines.path[at]]} {lines.time[at]}", int(bad.sum()))
             keep &= good
         batch = RoundBatch.from_columns(len(lines), {
-            "task": tasks[lines.path], "time": times, "step": steps[lines.path], "sent": lines.sent,
+            "task": tasks, "time": times, "step": steps, "sent": lines.sent,
             "received": lines.received, "flags": np.full(len(lines), Flag.SORTED), "rtts": lines.rtts,
         })  # fmt: skip
         return lines, batch if keep.all() else select(batch, keep), lines.refusals.texts()
@@ -227,8 +231,8 @@ class Slaves:
         for reason in view.left_out:
             log.warning("a slave cannot measure it: slave=%s target=%s", name, reason)
         probes = {target.path: target.probe for target in settings.targets}
-        tasks = {path: task_id(path, probes[path]) for path in view.steps if path in probes}
-        return Standing(view, tasks, last)
+        tasks = {path: (task_id(path, probes[path]), step) for path, step in view.steps.items() if path in probes}
+        return Standing(view, self._book.views(name, PastView(last, tasks)))
 
     def _complain(self, name: str, peer: str, why: str) -> None:
         if self._quiet.speak((name[:80], peer, why[:80]), time.monotonic()):
@@ -236,6 +240,28 @@ class Slaves:
 
     async def _aside(self, work: Callable[[], Result]) -> Result:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+
+def judge(
+    lines: Lines, views: Sequence[PastView], config_time: int
+) -> tuple[NDArray[np.bool_], NDArray[np.uint64], NDArray[np.float32]]:
+    """Of each line: was the slave told to measure it, as which task, and with which step in seconds?
+
+    A slave keeps its lines over an outage and over a restart with a new configuration. So what counts is the view it had
+    then: none newer than the one it says it has, nor newer than the line. What that one does not have is looked for in
+    all others, the newest first.
+    """
+    places = [[view.tasks.get(path, (0, 0.0)) for path in lines.paths or ("",)] for view in views]
+    tasks = np.array([[task for task, _ in row] for row in places], np.uint64)
+    # Whatever an override says, within the bounds that every round has.
+    steps = np.clip(np.array([[step for _, step in row] for row in places], np.float32), 1.0, 366 * 86400.0)
+    has = np.array([[path in view.tasks for path in lines.paths or ("",)] for view in views])
+    ages = np.array([-view.last for view in views], np.int64)
+    had = np.minimum(lines.time, min(config_time, _LAST)) if config_time > 0 else lines.time
+    # The newest view that is no newer; the oldest there is for what is older than all.
+    place = np.minimum(np.searchsorted(ages, -had), len(views) - 1)
+    place = np.where(has[place, lines.path], place, has.argmax(axis=0)[lines.path])
+    return has[place, lines.path], tasks[place, lines.path], steps[place, lines.path]
 
 
 def view_of(slave: str, settings: MasterSettings, addresses: Mapping[str, str]) -> SlaveView:
@@ -278,7 +304,7 @@ def _health(record: Record, standing: Standing | None, program: str, now: int) -
         cpu=0.0,
         rss=0,
         assignment=str(standing.last) if standing else "",
-        tasks=len(standing.tasks) if standing else 0,
+        tasks=len(standing.views[0].tasks) if standing else 0,
         pings_per_second=0.0,
         rounds=record.rounds,
         overruns=0,

@@ -1,12 +1,29 @@
-"""What a master remembers for SmokePing's slaves: the configuration each was last told of, and where dynamic hosts are."""
+"""What a master remembers for SmokePing's slaves: what each was told to measure, now and lately, and where dynamic hosts are."""
 
-from typing import Any
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
 
-from sqlalchemy import Connection, Table, select
+import msgspec
+from sqlalchemy import Connection, Table, delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from smokemesh.storage.catalogue import Catalogue
-from smokemesh.storage.tables import dynamic_hosts, slave_views
+from smokemesh.storage.tables import dynamic_hosts, slave_past, slave_views
+
+#: Views remembered of each slave.
+MOST_VIEWS: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class PastView:
+    """What a slave was told to measure."""
+
+    #: `__last` of it, Unix seconds.
+    last: int
+    #: Path -> number of the task, and seconds from round to round.
+    tasks: Mapping[str, tuple[int, float]]
 
 
 class SlaveBook:
@@ -31,6 +48,20 @@ class SlaveBook:
             connection.execute(insert.on_conflict_do_update(index_elements=["agent"], set_=values))
         return last
 
+    def views(self, slave: str, current: PastView) -> list[PastView]:
+        """What the slave was told to measure, the newest first: what is current, which is noted, and what was before."""
+        question = select(slave_past).where(slave_past.c.agent == slave, slave_past.c.last < current.last)
+        packed = zlib.compress(msgspec.msgpack.encode(current.tasks), 1)
+        with self._catalogue.transaction() as connection:
+            insert = _insert(connection, slave_past).values(agent=slave, last=current.last, tasks=packed)
+            keys = {"index_elements": ["agent", "last"], "set_": {"tasks": packed}}
+            connection.execute(insert.on_conflict_do_update(**keys))
+            rows = connection.execute(question.order_by(slave_past.c.last.desc())).all()
+            for row in rows[MOST_VIEWS - 1 :]:
+                gone = (slave_past.c.agent == slave) & (slave_past.c.last == row.last)
+                connection.execute(delete(slave_past).where(gone))
+        return [current, *(PastView(int(row.last), _tasks(row.tasks)) for row in rows[: MOST_VIEWS - 1])]
+
     def addresses(self) -> dict[str, str]:
         """Target -> the address it told last."""
         with self._catalogue.transaction() as connection:
@@ -47,3 +78,7 @@ class SlaveBook:
 def _insert(connection: Connection, table: Table) -> Any:
     """An INSERT that can say what to do when the row exists."""
     return sqlite.insert(table) if connection.dialect.name == "sqlite" else postgresql.insert(table)
+
+
+def _tasks(packed: bytes) -> dict[str, tuple[int, float]]:
+    return msgspec.msgpack.decode(zlib.decompress(packed), type=dict[str, tuple[int, float]])

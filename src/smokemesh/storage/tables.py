@@ -11,6 +11,7 @@ from sqlalchemy import (
     Float,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
@@ -186,6 +187,17 @@ slave_views = Table(
     Column("digest", String, nullable=False),
     #: What it is told as `__last`, Unix seconds; it never goes back.
     Column("last", BigInteger, nullable=False),
+)
+
+#: What a slave was told to measure, now and lately: it may bring rounds of it long after.
+slave_past = Table(
+    "slave_past",
+    metadata,
+    Column("agent", String, primary_key=True),
+    #: `__last` of that view, Unix seconds.
+    Column("last", BigInteger, primary_key=True, autoincrement=False),
+    #: Compressed: path -> number of the task and step in seconds.
+    Column("tasks", LargeBinary, nullable=False),
 )
 
 #: Where hosts with changing addresses are now.

@@ -86,6 +86,13 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("agent", name="pk_slave_views"),
     )
     op.create_table(
+        "slave_past",
+        sa.Column("agent", sa.String, nullable=False),
+        sa.Column("last", sa.BigInteger, nullable=False),
+        sa.Column("tasks", sa.LargeBinary, nullable=False),
+        sa.PrimaryKeyConstraint("agent", "last", name="pk_slave_past"),
+    )
+    op.create_table(
         "dynamic_hosts",
         sa.Column("target", sa.String, nullable=False),
         sa.Column("address", sa.String, nullable=False),
