@@ -1,13 +1,18 @@
 """Alerts judged on a real store and a real catalogue: once each, whatever dies when."""
 
 import random
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
+from smokemesh.errors import StoreError
 from smokemesh.master import alerting as module
 from smokemesh.master.alerting import Alerting
 from smokemesh.model.alert import Alert, Delivery, Incident, Silence
@@ -19,6 +24,7 @@ from smokemesh.model.target import Node, Target
 from smokemesh.settings.shape import MasterSettings
 from smokemesh.storage.alert_log import AlertLog
 from smokemesh.storage.catalogue import Catalogue, open_catalogue
+from smokemesh.storage.incidents import Case, Findings, Incidents
 from smokemesh.storage.outbox import Outbox
 from smokemesh.storage.rounds import ClickHouseRounds, open_rounds
 
@@ -174,6 +180,162 @@ def test_rounds_beyond_the_queue_are_read_back(
     assert [one.what for one in deliveries] == ["raised"]
 
 
+def put(store: ClickHouseRounds, alerting: Alerting | None, clock: Clock, path: str, *rounds: tuple[int, int]) -> None:
+    """One batch of rounds (number, pings lost) comes in, and the judge hears of it."""
+    fresh = batch(clock, *((path, number, lost, 0.02) for number, lost in rounds))
+    store.insert("a", fresh, f"{path}/{clock.first}/{rounds}")
+    if alerting is not None:
+        alerting.publish("a", fresh)
+
+
+def test_no_round_overtakes_those_an_earlier_run_left(
+    store: ClickHouseRounds, new_catalogue: Callable[[], Catalogue]
+) -> None:
+    """They come in before the judge has read back what was stored and never judged."""
+    catalogue, clock = new_catalogue(), Clock()
+    alerting = judge(store, catalogue, clock, settings("/early"))
+    alerting.step()
+    put(store, alerting, clock, "/early", (0, 0))
+    alerting.step()
+    alerting.keep(clock.now)
+    for number, lost in ((1, 9), (2, 0), (3, 9)):
+        put(store, None, clock, "/early", (number, lost))
+    clock.now = clock.first + 5 * STEP * SECOND
+    restarted = judge(store, catalogue, clock, settings("/early"))
+    put(store, restarted, clock, "/early", (4, 0))
+    restarted.step()
+    (incident,), _ = outcome(catalogue)
+    assert incident.begun == clock.first + 3 * STEP * SECOND
+    assert incident.ended == clock.first + 4 * STEP * SECOND
+
+
+def test_no_round_overtakes_those_beyond_the_queue(
+    store: ClickHouseRounds, new_catalogue: Callable[[], Catalogue], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MOST_QUEUED", 3)
+    catalogue, clock = new_catalogue(), Clock()
+    alerting = judge(store, catalogue, clock, settings("/over"))
+    alerting.step()
+    clock.now = clock.first + 7 * STEP * SECOND
+    put(store, alerting, clock, "/over", (1, 0))
+    put(store, alerting, clock, "/over", (2, 0))
+    put(store, alerting, clock, "/over", (3, 9), (4, 9))  # too many
+    put(store, alerting, clock, "/over", (5, 0))  # there would be room
+    alerting.step()
+    alerting.keep(clock.now)
+    (incident,), _ = outcome(catalogue)
+    assert [(incident.begun - clock.first) // STEP // SECOND, (incident.ended - clock.first) // STEP // SECOND] == [
+        4,
+        5,
+    ]
+    put(store, alerting, clock, "/over", (6, 9))  # and now there is
+    alerting.step()
+    assert alerting.book.counters.rounds == 6
+
+
+def test_a_first_round_that_is_refused_is_judged_when_it_is_read_back(
+    store: ClickHouseRounds, new_catalogue: Callable[[], Catalogue]
+) -> None:
+    """It began before this master did, which has never heard of the pair."""
+    catalogue, clock = new_catalogue(), Clock()
+    clock.now = clock.first + 3 * STEP * SECOND
+    alerting = judge(store, catalogue, clock, settings("/first"))
+    put(store, alerting, clock, "/first", (2, 0))
+    alerting.step()
+    assert alerting.book.counters.rounds == 1
+
+
+@contextmanager
+def out_of_order(catalogue: Catalogue) -> Iterator[None]:
+    """The catalogue answers no question about silences."""
+    with catalogue.transaction() as connection:
+        connection.execute(text("ALTER TABLE silences RENAME TO hidden"))
+    yield
+    with catalogue.transaction() as connection:
+        connection.execute(text("ALTER TABLE hidden RENAME TO silences"))
+
+
+def test_a_catalogue_that_does_not_answer_loses_no_round_and_no_settings(
+    store: ClickHouseRounds, new_catalogue: Callable[[], Catalogue]
+) -> None:
+    catalogue, clock = new_catalogue(), Clock()
+    alerting = judge(store, catalogue, clock, settings("/locked", alerts=(LOSSY,)))
+    alerting.step()
+    for number, lost in enumerate((0, 9, 0, 9, 0)):
+        clock.now = clock.first + number * STEP * SECOND + SECOND
+        put(store, alerting, clock, "/locked", (number, lost))
+        if number == 3:
+            with out_of_order(catalogue), pytest.raises(StoreError):
+                alerting.step()
+        alerting.step()
+    alerting.configure(settings("/other"))
+    with out_of_order(catalogue), pytest.raises(StoreError):
+        alerting.step()
+    alerting.step()
+    (incident,), _ = outcome(catalogue)
+    assert (incident.begun - clock.first, incident.rounds) == (3 * STEP * SECOND, 1)
+    assert (alerting.book.counters.rounds, alerting.book.watched()) == (5, {task_id("/other", "ping")})
+
+
+def test_it_ends_whatever_the_catalogue_does(
+    store: ClickHouseRounds, new_catalogue: Callable[[], Catalogue], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "TICK", 0.01)
+    monkeypatch.setattr(module, "RETRY", 60.0)
+    catalogue, clock = new_catalogue(), Clock()
+    alerting = judge(store, catalogue, clock, settings("/end"))
+    with out_of_order(catalogue):
+        alerting.start()
+        closing = threading.Thread(target=alerting.close, daemon=True)
+        closing.start()
+        closing.join(20)
+        assert not closing.is_alive()
+
+
+def test_a_round_that_cannot_be_judged_keeps_no_other_waiting(
+    store: ClickHouseRounds, new_catalogue: Callable[[], Catalogue], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    catalogue, clock = new_catalogue(), Clock()
+    alerting = judge(store, catalogue, clock, settings("/bad", "/good"))
+    alerting.step()
+    take = alerting.book.take
+
+    def fail(agent: str, rounds: RoundBatch, now: int) -> None:
+        if task_id("/bad", "ping") in rounds.task.tolist():
+            raise ZeroDivisionError
+        take(agent, rounds, now)
+
+    monkeypatch.setattr(alerting.book, "take", fail)
+    clock.now = clock.first + 4 * STEP * SECOND
+    fresh = batch(clock, ("/bad", 1, 0, 0.02), ("/good", 1, 0, 0.02))
+    store.insert("a", fresh, f"bad/{clock.first}")
+    alerting.publish("a", fresh)
+    with pytest.raises(ZeroDivisionError):
+        alerting.step()
+    put(store, alerting, clock, "/good", (2, 0))  # not before the first, which is still to be read back
+    alerting.step()
+    assert alerting.book.counters.rounds == 2
+
+
+def test_what_is_very_old_is_forgotten(store: ClickHouseRounds, new_catalogue: Callable[[], Catalogue]) -> None:
+    catalogue, clock = new_catalogue(), Clock()
+    day = 86400 * SECOND
+    log = AlertLog(catalogue)
+    for target, over in (("/old", 366 * day), ("/young", 364 * day), ("/now", -day)):
+        log.add_silence(Silence(id=0, begin=1, end=clock.now - over, target=target))
+    known = Incident(id=0, alert="gone", target="/x", probe="ping", agents=("a",), begun=1)
+    for ended in (clock.now - 731 * day, clock.now - 729 * day):
+        Incidents(catalogue).keep(Findings(cases=[Case(replace(known, ended=ended))]), clock.now)
+    alerting = judge(store, catalogue, clock, settings("/forget"))
+    alerting.step()
+    assert [one.target for one in log.silences()] == ["/now", "/young"]
+    (incident,), _ = outcome(catalogue)
+    assert incident.ended == clock.now - 729 * day
+    clock.now += 2 * day
+    alerting.step()
+    assert (outcome(catalogue)[0], [one.target for one in log.silences()]) == ([], ["/now"])
+
+
 def test_the_thread_judges_and_keeps_all_before_it_ends(
     store: ClickHouseRounds, new_catalogue: Callable[[], Catalogue]
 ) -> None:
@@ -184,7 +346,7 @@ def test_the_thread_judges_and_keeps_all_before_it_ends(
     alerting.start()
     clock.now += 5 * STEP * SECOND
     for number in range(1, 4):
-        alerting.publish("a", batch(clock, ("/thread", number, 9, 0.02)))
+        put(store, alerting, clock, "/thread", (number, 9))
     alerting.configure(settings("/thread", alerts=(SLOW,)))
     alerting.close()
     (incident,), deliveries = outcome(catalogue)

@@ -155,6 +155,20 @@ def test_old_news_is_forgotten_and_what_waits_is_not(outbox: Outbox) -> None:
     assert [one.state for one in outbox.list()] == ["waiting"]
 
 
+def test_of_one_incident_only_the_newest_are_kept(outbox: Outbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(under_test, "MOST_KEPT", 3)
+    outbox.enqueue(told(1, incident=2), ["ops"], 1)
+    for time in range(1, 9):
+        outbox.enqueue(told(time), ["ops", "pager"] if time == 1 else ["ops"], time)
+        if time < 7:
+            while (claimed := outbox.claim(time, 60)) is not None:
+                outbox.finish(claimed.id, time)
+    mine = outbox.list(incident=1)
+    # The last that each receiver got, what waits, and the newest.
+    assert [(one.receiver, one.created) for one in mine] == [("ops", n) for n in (8, 7, 6, 5, 4)] + [("pager", 1)]
+    assert len(outbox.list(incident=2)) == 1
+
+
 def test_what_still_fires_is_known_until_it_is_cleared(catalogue: Catalogue, outbox: Outbox) -> None:
     with catalogue.transaction() as connection:
         connection.execute(

@@ -104,13 +104,20 @@ class Book:
             self._end_lost(incident, now)
         self._prune(now)
 
-    def pairs(self) -> list[tuple[int, str, int]]:
-        """Task, agent, and the time of the newest round judged; of none, just before rounds are expected."""
-        return [(task, agent, pair.view.time or pair.since - 1) for (task, agent), pair in self._pairs.items()]
+    def judged(self, missed: Mapping[tuple[int, str], int]) -> dict[tuple[int, str], int]:
+        """Of each task and agent the time of the newest round judged; of none, just before rounds are expected.
+
+        `missed` are the oldest rounds known to wait: with one that is not judged yet they count if they are older.
+        """
+        found = {key: begun - 1 for key, begun in missed.items()}
+        for key, pair in self._pairs.items():
+            found[key] = pair.view.time or min(pair.since, missed.get(key, pair.since)) - 1
+        return found
 
     def watched(self) -> set[int]:
         """Tasks whose newest round matters, judged or because others depend on them."""
-        return {*self._watches, *self.hush.tasks}
+        single = [task for task in self.variants() if self._is_watched(task)]
+        return {*self._watches, *self.hush.tasks, *single}
 
     # --- rounds and the clock
 

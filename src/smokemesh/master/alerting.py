@@ -6,9 +6,9 @@ once; what a crash takes is judged again, to the same end.
 """
 
 import logging
-import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -16,7 +16,7 @@ from smokemesh.errors import SmokemeshError
 from smokemesh.master.alert_book import Book
 from smokemesh.master.alert_words import firing
 from smokemesh.master.metrics import Label
-from smokemesh.model.rounds import RoundBatch
+from smokemesh.model.rounds import Flag, RoundBatch
 from smokemesh.model.series import SeriesQuestion
 from smokemesh.settings.shape import MasterSettings
 from smokemesh.storage.catalogue import Catalogue
@@ -36,8 +36,10 @@ MOST_QUEUED: Final = 200_000
 PIECE: Final = 5_000
 #: Rounds may be dated ahead of our clock, seconds.
 AHEAD: Final = 3600.0
+#: Seconds between looks for incidents and silences so old that they are forgotten.
+SWEEP: Final = 3600.0
 
-_Message = tuple[str, RoundBatch] | MasterSettings | None
+_Message = tuple[str, RoundBatch] | MasterSettings
 
 
 class Alerting:
@@ -57,27 +59,40 @@ class Alerting:
         self._store, self._incidents = store, Incidents(catalogue)
         self._settings, self._wake, self._clock = settings, wake, clock
         self.book = Book(variants)
-        self._messages: queue.SimpleQueue[_Message] = queue.SimpleQueue()
+        self._changed = threading.Condition()
+        # Guarded by _changed:
+        self._messages: deque[_Message] = deque()
         self._queued = 0
-        self._counting = threading.Lock()
-        #: Rounds were not taken into the queue: the store has them.
+        self._closing = False
+        #: The store holds rounds that were not queued. Until they are read back no round is: a later one judged before
+        #: them would make them stale.
         self._behind = True
+        #: Of each task and agent the time of the oldest round not queued.
+        self._missed: dict[tuple[int, str], int] = {}
         self._begun = False
         self._flushed = self._ticked = 0
+        self._swept: int | None = None
         self._thread: threading.Thread | None = None
 
     def publish(self, agent: str, batch: RoundBatch) -> None:
         """These rounds are in the store now. Safe from any thread, never waits."""
-        with self._counting:
-            if self._queued + len(batch) > MOST_QUEUED:
-                self._behind = True
+        if not len(batch):
+            return
+        with self._changed:
+            self._behind = self._behind or self._queued + len(batch) > MOST_QUEUED
+            if self._behind:
+                for task, begun in zip(batch.task.tolist(), batch.time.tolist(), strict=True):
+                    self._missed[task, agent] = min(begun, self._missed.get((task, agent), begun))
                 return
             self._queued += len(batch)
-        self._messages.put((agent, batch))
+            self._messages.append((agent, batch))
+            self._changed.notify()
 
     def configure(self, settings: MasterSettings) -> None:
         """Judge by these settings from now on. Any thread may call."""
-        self._messages.put(settings)
+        with self._changed:
+            self._messages.append(settings)
+            self._changed.notify()
 
     def start(self) -> None:
         """Begin to judge."""
@@ -87,7 +102,9 @@ class Alerting:
     def close(self) -> None:
         """Judge what waits, keep it and end. Blocks."""
         if self._thread is not None:
-            self._messages.put(None)
+            with self._changed:
+                self._closing = True
+                self._changed.notify()
             self._thread.join()
             self._thread = None
 
@@ -95,15 +112,19 @@ class Alerting:
         """Judge what waits, or what comes within `wait` seconds. False when it is to end. Raises StoreError."""
         if not self._begun:
             self._begin()
-        going = self._take_messages(wait)
-        now = self._clock()
+        going = self._await(wait)
+        # Whatever may fail comes before anything is taken from the queue.
+        self.book.hush.silences = self._incidents.silences(self._clock())
         if self._behind:
-            self._catch_up(now)
+            self._catch_up(self._clock())
+        self._take_messages()
+        now = self._clock()
         if now - self._ticked >= TICK * SECOND or not going:
             self._ticked = now
             self.book.tick(now)
         if self.book.urgent or now - self._flushed >= FLUSH * SECOND or not going:
             self.keep(now)
+        self._sweep(now)
         return going
 
     def keep(self, now: int) -> None:
@@ -123,25 +144,19 @@ class Alerting:
     def _run(self) -> None:
         going = True
         while going:
+            last = self._closing
             try:
                 going = self.step(TICK)
+                continue
             except SmokemeshError as error:
                 # What was found stays in memory and is written the next time.
                 log.warning("alerts not judged, tried again soon: reason=%r", str(error))
-                going = not self._ending(RETRY)
             except Exception:
                 log.exception("alerts: internal error")
-                going = not self._ending(RETRY)
-
-    def _ending(self, patience: float) -> bool:
-        """Wait; True when it is to end meanwhile."""
-        try:
-            message = self._messages.get(timeout=patience)
-        except queue.Empty:
-            return False
-        if message is not None:
-            self._take(message)
-        return message is None
+            # What cannot be kept at the end is judged again by the next run.
+            going = not last
+            with self._changed:
+                self._changed.wait_for(lambda: self._closing, RETRY)
 
     def _begin(self) -> None:
         """Go on where the last run ended."""
@@ -154,27 +169,30 @@ class Alerting:
         self.keep(now)
         self._begun = True
 
-    def _take_messages(self, wait: float) -> bool:
-        """All that waits. False when the end was among it."""
-        refreshed = False
+    def _await(self, wait: float) -> bool:
+        """Until something waits, `wait` seconds at most. False when it is to end."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._messages or self._closing or self._behind, wait)
+            return not self._closing
+
+    def _take_messages(self) -> None:
+        """All that waits."""
         while True:
+            with self._changed:
+                if not self._messages:
+                    return
+                message = self._messages.popleft()
+                if not isinstance(message, MasterSettings):
+                    self._queued -= len(message[1])
             try:
-                message = self._messages.get(timeout=wait) if wait and not refreshed else self._messages.get_nowait()
-            except queue.Empty:
-                if not refreshed:
-                    self._refresh()
-                return True
-            if not refreshed:
-                self._refresh()
-                refreshed = True
-            if message is None:
-                return False
-            self._take(message)
+                self._take(message)
+            except Exception:
+                # Some of its rounds may be judged and others not; the store has them all.
+                with self._changed:
+                    self._behind = True
+                raise
 
-    def _refresh(self) -> None:
-        self.book.hush.silences = self._incidents.silences(self._clock())
-
-    def _take(self, message: tuple[str, RoundBatch] | MasterSettings) -> None:
+    def _take(self, message: _Message) -> None:
         now = self._clock()
         if isinstance(message, MasterSettings):
             self._settings = message
@@ -183,8 +201,6 @@ class Alerting:
             self.book.urgent = True
             return
         agent, batch = message
-        with self._counting:
-            self._queued -= len(batch)
         self.book.take(agent, batch, now)
 
     def _report(self) -> None:
@@ -193,23 +209,41 @@ class Alerting:
 
     def _catch_up(self, now: int) -> None:
         """Judge what is in the store and was not judged yet."""
-        with self._counting:
-            self._behind = False
-        judged = {(task, agent): at for task, agent, at in self.book.pairs()}
-        watched = self.book.watched()
-        if not watched:
-            return
-        since = min(judged.values(), default=now)
+        with self._changed:
+            # From here on rounds are queued again: the store has all that were not.
+            self._behind, missed, self._missed = False, self._missed, {}
         try:
-            for newest in self._store.latest(sorted(watched), since, now):
-                self.book.hush.saw(newest.task, newest.agent, newest.time, newest.step, newest.received == 0)
-                begin = judged.get((newest.task, newest.agent))
-                if begin is not None and newest.time > begin:
-                    self._replay(newest.task, newest.agent, begin, now)
-        except SmokemeshError:
-            with self._counting:
+            self._read_back(missed, now)
+        except BaseException:
+            with self._changed:
                 self._behind = True
+                for pair, begun in missed.items():
+                    self._missed[pair] = min(begun, self._missed.get(pair, begun))
             raise
+
+    def _read_back(self, missed: Mapping[tuple[int, str], int], now: int) -> None:
+        """The rounds of each pair since it was judged; of one not known yet, since its first that was missed."""
+        judged, watched = self.book.judged(missed), self.book.watched()
+        since = min(judged.values(), default=now)
+        for newest in self._store.latest(sorted(watched), since, now + round(AHEAD * SECOND)):
+            lost = newest.received == 0 and (newest.sent > 0 or bool(newest.flags & Flag.UNRESOLVED))
+            self.book.hush.saw(newest.task, newest.agent, newest.time, newest.step, lost)
+            begin = judged.get((newest.task, newest.agent))
+            if begin is None or newest.time <= begin:
+                continue
+            try:
+                self._replay(newest.task, newest.agent, begin, now)
+            except SmokemeshError:
+                raise
+            except Exception:
+                # Nobody else's rounds are kept waiting for what one task's meet.
+                log.exception("alerts: internal error: task=%s agent=%s", newest.task, newest.agent)
+
+    def _sweep(self, now: int) -> None:
+        """Forget what is too old, once in an hour."""
+        if self._swept is None or now - self._swept >= SWEEP * SECOND:
+            self._incidents.forget(now)
+            self._swept = now
 
     def _replay(self, task: int, agent: str, begin: int, now: int) -> None:
         """The rounds of one task after `begin`, piece by piece."""

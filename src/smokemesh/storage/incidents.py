@@ -19,6 +19,9 @@ from smokemesh.storage.tables import alert_states, incidents, silences
 
 #: Databases bound the number of values in a statement.
 _AT_ONCE: Final = 300
+#: Incidents are forgotten when they ended so long ago, silences when they were over so long ago: two years, one year.
+KEEP_INCIDENTS: Final = 2 * 365 * 86400 * 10**9
+KEEP_SILENCES: Final = 365 * 86400 * 10**9
 
 #: Names a state: task, agent ("" for all together), alert ("" for the history all alerts share).
 Key = tuple[int, str, str]
@@ -96,6 +99,13 @@ class Incidents:
                 enqueue(connection, replace(notice, incident=number), notice.to, now)
         for case, number in numbers:
             case.incident, case.changed = replace(case.incident, id=number), False
+
+    def forget(self, now: int) -> None:
+        """Drop ended incidents, and silences that are over, when they are too old for anybody to ask."""
+        with self._catalogue.transaction() as connection:
+            ended = incidents.c.ended
+            connection.execute(delete(incidents).where(ended > 0, ended < now - KEEP_INCIDENTS))
+            connection.execute(delete(silences).where(silences.c.end < now - KEEP_SILENCES))
 
 
 def _named(state: StoredState, case: Case | None, known: dict[int, int]) -> StoredState:

@@ -22,6 +22,9 @@ from smokemesh.storage.tables import deliveries, incidents
 NANO: Final = 10**9
 #: Notices that wait for one receiver; beyond it the oldest give way.
 MOST_WAITING: Final = 1000
+#: Deliveries of one incident that are kept when they are finished, the newest; all that wait, and what each receiver
+#: got last, are kept anyway. An alert told at every round would fill the database.
+MOST_KEPT: Final = 200
 #: Texts of errors and outputs are kept up to this many characters.
 MOST_TEXT: Final = 4000
 
@@ -55,6 +58,20 @@ def enqueue(connection: Connection, notice: Notice, receivers: Iterable[str], no
         )  # fmt: skip
         connection.execute(row.on_conflict_do_nothing(index_elements=["key"]))
         _give_way(connection, receiver, now)
+    _drop_surplus(connection, notice.incident)
+
+
+def _drop_surplus(connection: Connection, incident: int) -> None:
+    """Keep the bound on what is finished of an incident."""
+    finished = (deliveries.c.incident == incident) & deliveries.c.state.in_(("done", "failed"))
+    last_kept = select(deliveries.c.id).where(finished).order_by(deliveries.c.id.desc()).offset(MOST_KEPT).limit(1)
+    oldest = connection.execute(last_kept).scalar()
+    if oldest is not None:
+        got = select(func.max(deliveries.c.id)).where(deliveries.c.incident == incident, deliveries.c.state == "done")
+        newest = got.group_by(deliveries.c.receiver)
+        connection.execute(
+            deliveries.delete().where(finished, deliveries.c.id <= oldest, deliveries.c.id.not_in(newest))
+        )
 
 
 def _give_way(connection: Connection, receiver: str, now: int) -> None:
