@@ -36,6 +36,22 @@ REFUSED_AT_START = {
     "probe at the root behind other variables": "there is no alert a",
     "patterns are checked at start": "pattern entry 'what' is invalid",
 }
+DEBIAN_WITH_SLAVE = """\
+@include /etc/smokeping/config.d/General
+@include /etc/smokeping/config.d/Database
+@include /etc/smokeping/config.d/Presentation
+@include /etc/smokeping/config.d/Probes
+*** Targets ***
+probe = FPing
+menu = Top
+title = Top
+slaves = far
+*** Slaves ***
+secrets = SECRETS
++ far
+display_name = far
+color = 0000ff
+"""
 TAKEN = [case for case in CASES if case.accepted or case.ours_only]
 
 
@@ -98,7 +114,7 @@ def test_what_smokeping_would_not_start_with(case: Case, tmp_path: Path) -> None
 def test_what_smokeping_refuses_is_one_line(case: Case, tmp_path: Path) -> None:
     file = write(case, tmp_path)
     result = config("check", file)
-    if case.name == "secrets not there":  # only slaves are missed, and that is said
+    if case.name == "secrets not there":  # the file names no slaves, so nothing is missed
         assert result.exit_code == 0
         assert f"{tmp_path}/nothing: is not there" in result.stderr
         return
@@ -122,7 +138,28 @@ def test_a_file_of_smokeping_s_is_known_by_its_first_line(before: str, tmp_path:
 
 def test_the_kind_of_file_and_what_is_not_needed_are_told() -> None:
     result = config("check", DEBIAN[0])
-    assert "not needed: /etc/smokeping/config.d/pathnames:2: General.imgcache\n" in result.stdout
+    verdict, *rest = result.stdout.splitlines()
+    assert verdict.startswith(f"{DEBIAN[0]}: ")
+    (pathnames,) = (line for line in rest if "pathnames: " in line)
+    assert pathnames.startswith("not needed: /etc/smokeping/config.d/pathnames: General.imgcache (2), General.")
+    assert len(rest) == len({re.sub(r"^(\S+ \S+ \S+ \w+).*", r"\1", line) for line in rest})
+    (found,) = json.loads(config("check", "--json", DEBIAN[0]).stdout)
+    assert "/etc/smokeping/config.d/pathnames:2: General.imgcache" in found["not_needed"]
+    assert len(found["not_needed"]) == sum(line.count(" (") for line in rest)
+
+
+def test_without_the_secrets_file_no_slave_is_served(tmp_path: Path) -> None:
+    (tmp_path / "config").write_text(DEBIAN_WITH_SLAVE.replace("SECRETS", f"{tmp_path}/none"))
+    result = config("check", tmp_path / "config")
+    assert result.exit_code == 2
+    assert result.stderr.splitlines()[-1].startswith(
+        f"smokemesh: {tmp_path}/config:11: secrets = {tmp_path}/none: is no file on this host, without it no slave is served"
+    )
+    (found,) = json.loads(config("check", "--json", tmp_path / "config").stdout)
+    assert found["line"] == 11
+    (tmp_path / "none").write_text("far:secret\n")
+    (tmp_path / "none").chmod(0o640)
+    assert config("check", tmp_path / "config").exit_code == 0
     assert "a SmokePing configuration: 1 target, 1 agent, 1 probe, at most 0.06667 pings per second" in result.stdout
 
 

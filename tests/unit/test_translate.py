@@ -422,3 +422,34 @@ def test_odd_values_of_probes_are_told_never_refused(where: tuple[str, str, str]
         assert "measure it otherwise or remove it" in str(error)  # noqa: PT017
         return
     assert len(settings(made).targets) == 1 or any("not measured" in warning for warning in made.warnings)
+
+
+def test_a_slave_called_as_the_master_s_own_measuring_gets_another_name() -> None:
+    slaves = SLAVES.replace("+ boomer", "+ local") + "++ override\nProbes.FPing.binary = /opt/fping\n"
+    found = run(
+        """
++ A
+slaves = local tokyo
+menu = A
+title = A
+++ a
+host = a.example.net
+menu = a
+title = a
+++ both
+host = /A/a /A/a~local /A/a~tokyo
+menu = both
+title = both
+""",
+        slaves=slaves,
+    )
+    assert found.agents.keys() >= {"local-slave", "tokyo"}
+    assert found.agents["local-slave"].display_name == "Boomer"
+    assert by_path(found)["/A/a"].agents == ("local", "local-slave", "tokyo")
+    assert node(found, "/A/both").overlay == ("/A/a", "/A/a~local-slave", "/A/a~tokyo")
+    assert found.smokeping.overrides["local-slave"] == {"Probes.FPing.binary": "/opt/fping"}
+    (told,) = [warning for warning in found.warnings if "--slave-name" in warning]
+    assert "slave local is called local-slave here" in told
+    assert run("", slaves=slaves + "+ local-slave\ndisplay_name = x\ncolor = 00ff00\n").agents.keys() >= {
+        "local-slave", "local-slave-slave", "tokyo",
+    }  # fmt: skip

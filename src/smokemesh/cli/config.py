@@ -89,6 +89,9 @@ def _check(file: str) -> dict[str, Any]:
     settings = loaded.settings
     warnings, not_needed = _secret_warnings(settings), []
     if isinstance(settings, MasterSettings):
+        if loaded.kind == "smokeping" and (missing := _missing_secrets(settings)):
+            told, line = list(settings.warnings), missing.line
+            return {"file": file, "error": str(missing), "line": line, "warnings": told, "not_needed": []}
         warnings = [*settings.warnings, *warnings, *_missing_programs(settings)]
         not_needed = list(settings.not_needed)
     return {
@@ -104,13 +107,23 @@ def _check(file: str) -> dict[str, Any]:
 def _print_result(result: dict[str, Any]) -> None:
     for warning in result["warnings"]:
         click.echo(f"warning: {warning}", err=True)
-    for variable in result["not_needed"]:
-        click.echo(f"not needed: {variable}")
     if result["error"]:
         click.echo(f"smokemesh: {result['error']}", err=True)
     else:
         verdict = "can be used, see the warnings" if result["warnings"] else "ok"
         click.echo(f"{result['file']}: {verdict}, {NAMES[result['kind']]}: {result['summary']}")
+    for line in _grouped(result["not_needed"]):
+        click.echo(f"not needed: {line}")
+
+
+def _grouped(entries: list[str]) -> list[str]:
+    """Entries `FILE:LINE: SECTION.NAME`, one line for each section of a file."""
+    groups: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
+    for entry in entries:
+        found = re.fullmatch(r"(.*?):([0-9]+): (.*)", entry)
+        file, line, name = found.groups() if found else ("", "", entry)
+        groups[file, re.split(r"[.:]", name)[0]].append(f"{name} ({line})" if line else name)
+    return [f"{file}: {', '.join(names)}" if file else ", ".join(names) for (file, _), names in groups.items()]
 
 
 def _summary(settings: Settings) -> str:
@@ -146,6 +159,16 @@ def _missing_programs(settings: MasterSettings) -> list[str]:
             why = f"runs {program}, which is not on this host; install it where its agents run"
             found.setdefault(program, f"probe {probe.name} {why}")
     return list(found.values())
+
+
+def _missing_secrets(settings: MasterSettings) -> ConfigError | None:
+    """SmokePing does not start without the secrets file, and here no slave can be served without it."""
+    path, slaves = settings.smokeping.secrets_file, settings.agents.keys() - {LOCAL_AGENT}
+    if not path or not slaves or os.path.exists(path):
+        return None
+    file, line = settings.smokeping.secrets_place
+    cure = "without it no slave is served; write the path of a file of NAME:SECRET lines, mode 640"
+    return ConfigError(f"secrets = {path}: is no file on this host, {cure}", file=file, line=line)
 
 
 def _secret_warnings(settings: Settings) -> list[str]:

@@ -32,6 +32,8 @@ def read_smokeping(read: Read) -> SmokepingSettings:
     values = dict(read.values)
     if "secrets_file" in values:
         values["secrets_file"] = beside_file(read, "secrets_file")
+        place = read.error("secrets_file", "")
+        values["secrets_place"] = (place.file, place.line)
     originals = values.get("originals", {})
     if not isinstance(originals, dict) or not all(isinstance(section, dict) for section in originals.values()):
         raise read.error("originals", "is no mapping of sections; write {General: {owner: NOC}}")

@@ -63,6 +63,8 @@ class SmokepingSettings:
     path: str = "/smokeping.cgi"
     #: SmokePing's secrets file, `name:secret` a line; not readable or writable by others. "" for none.
     secrets_file: str = ""
+    #: File and line that name it.
+    secrets_place: tuple[str, int] = field(default=("", 0), compare=False)
     #: Sections of SmokePing's file that slaves want as they were: "General", "Database", "Probes" -> variables and,
     #: for Database, `_table`. Empty when the configuration is ours from the start: then they are made from it.
     originals: dict[str, Any] = field(default_factory=dict)

@@ -9,13 +9,12 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from smokemesh.errors import ConfigError
 from smokemesh.smokeping.mapping import NOT_NEEDED
 from smokemesh.smokeping.shape import Configuration, Section
 from smokemesh.smokeping.spell import days, spell
 from smokemesh.smokeping.translate_pages import presentation
 from smokemesh.smokeping.translate_probes import Probes
-from smokemesh.smokeping.translate_tree import LOCAL, Places, TreeWriter
+from smokemesh.smokeping.translate_tree import LOCAL, Places, TreeWriter, call
 from smokemesh.smokeping.variables import number
 
 #: Variables that mean something here; all others of these sections do not.
@@ -110,12 +109,12 @@ class _Translator:
         made: dict[str, Any] = {}
         if "display_name" in general.explicit:
             made[LOCAL] = {"display_name": general.get("display_name")}
-        for name, section in slaves.sections.items() if slaves else ():
-            if name == LOCAL:
-                raise ConfigError(
-                    f"a slave called {LOCAL} cannot be told from this master's own measuring; rename it",
-                    file=section.file,
-                    line=section.line,
+        for slave, section in slaves.sections.items() if slaves else ():
+            name = call(slave, slaves)
+            if name != slave:
+                self.warnings.append(
+                    f"{section.file}:{section.line}: slave {slave} is called {name} here, {slave} is this master's own "
+                    f"measuring; start it with --slave-name {name} and call it so in the secrets file"
                 )
             self.places["agents", name] = (section.file, section.line)
             shown = {key: section.get(key) for key in ("display_name", "location", "color")}
@@ -131,8 +130,9 @@ class _Translator:
         if c.slaves:
             if secrets := c.slaves.get("secrets"):
                 made["secrets_file"] = secrets
+                self.places["smokeping", "secrets_file"] = c.slaves.lines.get("secrets", (c.slaves.file, c.slaves.line))
             overrides = {
-                n: dict(s.sections["override"].variables)
+                call(n, c.slaves): dict(s.sections["override"].variables)
                 for n, s in c.slaves.sections.items()
                 if "override" in s.sections
             }

@@ -123,7 +123,8 @@ class TreeWriter:
 
     def _draw(self) -> None:
         """What the pages of several hosts draw, now that it is known what is measured."""
-        known = self.configuration.slaves.sections if self.configuration.slaves else {}
+        slaves = self.configuration.slaves
+        known = slaves.sections if slaves else {}
         for section, path, made in self._overlays:
             for entry in section.get("host").split():
                 target, _, slave = entry.partition("~")
@@ -132,7 +133,7 @@ class TreeWriter:
                 elif slave and slave not in known:
                     why = f"slave {slave}, which is not defined"
                 else:
-                    made["overlay"].append(entry)
+                    made["overlay"].append(f"{target}~{call(slave, slaves)}" if slave else entry)
                     continue
                 self.warnings.append(f"{section.file}:{section.line}: {path}: host names {why}; it is left out")
             if not made["overlay"]:
@@ -222,7 +223,7 @@ class TreeWriter:
                     cure = "define it in *** Slaves *** or remove it"
                     raise ConfigError(f"{path}: there is no slave {printable(slave)}; {cure}", file=file, line=line)
                 self.warnings.append(f"{here}: {path}: there is no slave {printable(slave)}; it is left out")
-        return own + tuple(slave for slave in named if slaves is not None and slave in slaves.sections)
+        return own + tuple(call(slave, slaves) for slave in named if slaves is not None and slave in slaves.sections)
 
     def _alerts(self, section: Section, path: str) -> tuple[str, ...]:
         named = tuple(name for name in re.split(r"\s*,\s*", section.get("alerts")) if name)
@@ -238,6 +239,14 @@ class TreeWriter:
         """What our tree has no word for: notes, and the variables of probes, which slaves want as they are."""
         kept = {key: section.variables[key] for key in section.explicit if key not in MODELLED}
         return {"smokeping": kept} if kept else {}
+
+
+def call(slave: str, slaves: Section | None) -> str:
+    """The agent a slave is: itself, but for one that is called as we call the master's own measuring."""
+    name = slave
+    while name == LOCAL or (name != slave and slaves is not None and name in slaves.sections):
+        name += "-slave"
+    return name
 
 
 _SOURCES: Final = {"overlay": "host", "agents": "slaves", "hidden": "hide"}
