@@ -10,7 +10,11 @@ from typing import Any
 import pytest
 
 from smokemesh.analysis.alerts.matchers import Sight, parse_matcher
+from smokemesh.analysis.alerts.observe import observe
 from smokemesh.analysis.alerts.patterns import START, Value, parse_pattern
+from smokemesh.analysis.alerts.rules import Observation
+from smokemesh.model.rounds import RoundBatch
+from smokemesh.smokeping.results import read_lines
 
 pytestmark = pytest.mark.peer("smokeping", "perl")
 
@@ -57,6 +61,42 @@ def test_patterns_find_the_same() -> None:
             assert pattern.matches(history, compat=True) is bool(result), (question["pattern"], case)
             hits += result
     assert hits > QUESTIONS  # the histories were worth asking about
+
+
+def test_an_rtt_on_the_limit_is_judged_as_smokeping_does() -> None:
+    """What a slave posts in decimal comes to us as float32, and goes to SmokePing as it is."""
+    forms = [("rtt", sign + "{}") for sign in ("<", ">", "<=", ">=", "==", "!=")] + [
+        ("matcher", "CheckLatency(l=>{},x=>1)")
+    ]
+    limits = [1, 3, 7, 10, 14, 30, 40, 60, 100, 120, 0.3, 12.5, 33.3, 250.75]
+    questions: list[dict[str, Any]] = []
+    ours: list[list[bool]] = []
+    for limit in limits:
+        texts = [f"{limit / 1000 + off:.10e}" for off in (0.0, 1e-6, -1e-6)]
+        rounds = [one.rtt for text in texts for one in judged(text)]
+        for type, form in forms:
+            if type == "matcher" and limit != int(limit):
+                continue  # its limits are whole numbers
+            pattern = form.format(limit)
+            cases = [{"loss": [0], "rtt": [text], "prev": 0} for text in texts]
+            questions.append({"type": type, "pattern": pattern, "cases": cases})
+            ours.append([matches(type, pattern, rtt) for rtt in rounds])
+    answers = [[bool(result) for result in answer["results"]] for answer in ask(questions)]
+    assert ours == answers
+    assert answers[: len(forms)] == [[x in on for x in "=+-"] for on in ("-", "+", "=-", "=+", "=", "+-", "=+")]
+
+
+def judged(rtt: str) -> list[Observation]:
+    """A slave's round of three pings, as it is read, kept and judged."""
+    lines = read_lines(f"/A\t1000\tU:0:{rtt}:{rtt}:{rtt}:{rtt}".encode())
+    columns = {"time": lines.time, "step": [60], "sent": lines.sent, "received": lines.received, "rtts": lines.rtts}
+    return observe(RoundBatch.from_columns(1, columns), compat=True)
+
+
+def matches(type: str, pattern: str, rtt: float) -> bool:
+    if type == "matcher":
+        return parse_matcher(pattern).matches(Sight([0.0], [rtt], False, compat=True))
+    return parse_pattern(pattern, type).matches([rtt], compat=True)
 
 
 @pytest.mark.parametrize("name", ["Median", "Avgratio", "Medratio", "CheckLoss", "CheckLatency", "ExpLoss"])

@@ -177,6 +177,18 @@ def test_what_may_be_the_agents_fault_is_not_blamed_on_the_target(flag: Flag) ->
     assert world.told == ["lossy raised"]
 
 
+@pytest.mark.parametrize("compat", ["", "smokeping"])
+def test_a_round_for_which_the_agent_had_no_time_ends_nothing(compat: str) -> None:
+    down = Alert(name="down", type="loss", pattern=">50%")
+    world = World(settings(down, alerting=Alerting(compat=compat, edge=True)))
+    world.rounds(0, 10)
+    world.round(10, 2, sent=[0], received=[0], rtts=[], flags=[int(Flag.OWN_DELAY)])
+    world.round(10, 3)
+    assert world.told == ["down raised"]
+    world.round(0, 4, sent=[2], received=[2], rtts=[0.01, 0.01], flags=[int(Flag.OWN_DELAY)])
+    assert world.told == ["down raised", "down cleared"]
+
+
 def test_own_drops_do_not_hide_that_all_came_back() -> None:
     world = World(settings(LOSS))
     world.rounds(9, 9)

@@ -2,8 +2,10 @@
 
 import itertools
 import os
+import random
 import re
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -102,6 +104,36 @@ def test_smokeping_binds_two_gaps_to_one_another() -> None:
         measured = left <= 11 and right <= 11 and right + 2 * left < 27
         assert pattern.matches(history[-27:], compat=True) is measured, (left, right)
         assert pattern.matches(history[-27:]) is (left <= 12 and right <= 12), (left, right)
+
+
+def test_many_gaps_cost_what_is_said_and_no_more() -> None:
+    """The worst of histories: what the left-most group wants comes late, what the next wants never."""
+    words = [word for k in range(6) for word in (f"=={k + 1}%", "*20*")]
+    pattern = parse_pattern(",".join([*words, "==99%"]), "loss")
+    looks = 0
+
+    class Counted(list[Value]):
+        def __getitem__(self, index: Any) -> Any:
+            nonlocal looks
+            looks += 1
+            return super().__getitem__(index)
+
+    dice = random.Random(3)
+    for compat in (True, False):
+        for _ in range(20):
+            looks = 0
+            history = Counted([dice.choice([0.0, 0.01, 0.02, 0.03, 0.04, 0.05]) for _ in range(pattern.maxlength - 1)])
+            history.append(0.99)
+            assert not pattern.matches(history, compat=compat)
+            assert 0 < looks <= pattern.steps < 10_000
+
+
+def test_a_pattern_that_would_take_too_long_is_refused() -> None:
+    assert parse_pattern(">0%,*288*,>0%,*288*,>0%", "loss").steps == 1 + 288 + 289 * (1 + 288) + 577
+    assert parse_pattern(">0%,*90000*,>0%", "loss").maxlength == 90_002
+    assert parse_pattern(",".join([">0%", *["*1*", ">0%"] * 400]), "loss").matches([1.0] * 801, compat=True)
+    with pytest.raises(ValueError, match=r"may take \d+ comparisons a round, may 250000; write fewer or shorter gaps"):
+        parse_pattern(">0%" + ",*300*,>0%" * 4, "loss")
 
 
 def test_lengths_are_counted() -> None:

@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from smokemesh.analysis.alerts.judge import Bench, View, compile_alert, view_from_json, view_to_json
-from smokemesh.analysis.alerts.observe import doubtful, observe
+from smokemesh.analysis.alerts.observe import decimals, doubtful, observe
 from smokemesh.analysis.alerts.rules import DeviationRule, History, Observation, agree, make_rule
 from smokemesh.model.alert import Alert, Alerting
 from smokemesh.model.rounds import Flag, RoundBatch
@@ -44,6 +46,43 @@ def test_a_threshold_waits_before_it_is_raised_and_before_it_is_cleared() -> Non
     alert = Alert(name="t", type="threshold", above=0.2, wait=120, clear_wait=60)
     losses = [0.9, 0.9, 0.0, 0.9, 0.9, 0.9, 0.0, 0.9, 0.0, 0.0]
     assert told(alert, losses) == [False, False, False, False, False, True, True, True, True, False]
+
+
+def at(alert: Alert, *rounds: tuple[float, float]) -> list[bool]:
+    """The rule's truth after rounds (minute, loss)."""
+    rule, memory, raised, found = make_rule(alert, compat=False), {}, False, []  # type: ignore[var-annotated]
+    for minute, loss in rounds:
+        round = Observation(time=round_time(minute), step=STEP, loss=loss, median=loss)
+        raised = rule.judge(memory, History(), round, raised)
+        found.append(raised)
+    return found
+
+
+def round_time(minute: float) -> int:
+    return int(minute * 60) * SECOND
+
+
+def test_waiting_begins_anew_where_rounds_are_missing() -> None:
+    alert = Alert(name="t", type="threshold", above=0.5, wait=600, clear_wait=600)
+    assert at(alert, (0, 1.0), (120, 1.0)) == [False, False]
+    bad = [(minute, 1.0) for minute in range(120, 131)]
+    assert at(alert, (0, 1.0), *bad) == [False] * 11 + [True]
+    good = [(minute, 0.0) for minute in range(300, 311)]
+    assert at(alert, *bad, (131, 0.0), *good)[11:] == [True] * 11 + [False]
+    # Two that are lost on their way are no gap.
+    assert at(alert, (0, 1.0), (3, 1.0), (6, 1.0), (9, 1.0), (12, 1.0)) == [False] * 4 + [True]
+
+
+def test_rounds_of_which_nothing_is_known_are_no_gap() -> None:
+    alert = Alert(name="t", type="threshold", measure="median", above=0.5, wait=600)
+    assert at(alert, (0, 1.0), *((minute, math.nan) for minute in range(1, 10)), (10, 1.0)) == [False] * 10 + [True]
+    silent = Alert(name="s", type="silent", wait=600, clear_wait=120)
+    rule, memory = make_rule(silent, compat=False), {}  # type: ignore[var-annotated]
+    told = [
+        rule.judge(memory, History(), Observation(time=round_time(n), step=STEP, loss=0.0), True)
+        for n in (0, 9, 10, 11)
+    ]
+    assert told == [True, True, True, False]  # one round is no end of a silence
 
 
 def test_what_is_unknown_changes_nothing() -> None:
@@ -183,12 +222,32 @@ def test_smokepings_median_is_the_upper_of_two() -> None:
     assert [one.loss for one in observe(rows)] == [0.0, 0.5, 1.0, 0.0]
 
 
-def test_a_round_that_sent_nothing_is_unknown_and_no_loss_to_smokeping() -> None:
-    (sane,), (quirk,) = observe(batch([])), observe(batch([]), compat=True)
-    assert math.isnan(sane.loss)
-    assert quirk.loss == 0.0
-    (unresolved,) = observe(batch([], flags=int(Flag.UNRESOLVED)))
+@pytest.mark.parametrize("compat", [True, False])
+def test_a_round_that_sent_nothing_is_passed_over_unless_the_name_is_at_fault(compat: bool) -> None:
+    (busy,) = observe(batch([], flags=int(Flag.OWN_DELAY)), compat=compat)
+    assert math.isnan(busy.loss)
+    assert doubtful(batch([], [NAN, NAN], [0.01], flags=int(Flag.OWN_DELAY))).tolist() == [True, False, False]
+    (unresolved,) = observe(batch([], flags=int(Flag.UNRESOLVED)), compat=compat)
     assert unresolved.loss == 1.0
+    assert not doubtful(batch([], flags=int(Flag.UNRESOLVED))).any()
+
+
+def test_an_rtt_is_the_decimal_it_stands_for() -> None:
+    """As limits are; most float32 lie beside theirs."""
+    texts = [f"{whole}e{power}" for whole in (1, 3, 7, 12, 99, 101, 123456, 999999) for power in range(-9, -1)]
+    kept = np.array([float(text) for text in texts], np.float32)
+    assert decimals(kept).tolist() == [float(text) for text in texts]
+    assert (decimals(kept) != kept.astype(np.float64)).sum() > len(texts) / 2
+    odd = np.array([[0.0, NAN, math.inf, -0.1, 1 / 3, 16777216.0]], np.float32)
+    assert decimals(odd).tolist()[0][2:] == [math.inf, -0.1, pytest.approx(1 / 3, rel=1e-7), 16777216.0]
+    assert np.array_equal(decimals(odd).astype(np.float32), odd, equal_nan=True)
+
+
+@settings(max_examples=50)
+@given(st.integers(1, 999_999), st.integers(-9, -1))
+def test_six_digits_always_come_back(whole: int, power: int) -> None:
+    value = float(f"{whole}e{power}")
+    assert decimals(np.array([value], np.float32)).tolist() == [value]
 
 
 def test_sorted_rounds_say_nothing_of_jitter() -> None:

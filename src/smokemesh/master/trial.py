@@ -6,7 +6,7 @@ measuring began.
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -21,6 +21,8 @@ from smokemesh.model.rounds import RoundBatch
 NANO: Final = 10**9
 #: Words of a made-up history.
 MOST_WORDS: Final = 2000
+#: Comparisons a trial may cost at worst, a few seconds: anybody may ask for one.
+MOST_STEPS: Final = 20_000_000
 _LOSS = re.compile(r"(\d{1,3}(?:\.\d+)?)%?", re.ASCII)
 _RTT = re.compile(r"(\d{1,9}(?:\.\d+)?)(?:ms)?", re.ASCII)
 
@@ -50,9 +52,12 @@ def make(alert: Alert, *, compat: bool) -> Rule:
 
 
 def run(
-    alert: Alert, rule: Rule, rounds: Iterable[Observation], *, compat: bool, from_start: bool = True
+    alert: Alert, rule: Rule, rounds: Sequence[Observation], *, compat: bool, from_start: bool = True
 ) -> Iterator[Step]:
-    """The alert, round by round."""
+    """The alert, round by round. Raises UsageError when that would take too long."""
+    if isinstance(rule, PatternRule) and len(rounds) * rule.pattern.steps > MOST_STEPS:
+        most = MOST_STEPS // rule.pattern.steps
+        raise UsageError(f"trial: {len(rounds)} rounds take too long with a pattern of such gaps; try {most} at most")
     history = History() if from_start else History([], [])
     memory: dict[str, float] = {}
     raised = False

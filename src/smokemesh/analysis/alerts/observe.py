@@ -1,4 +1,8 @@
-"""Rounds as rules see them: a batch of columns in, one `Observation` for each round out."""
+"""Rounds as rules see them: a batch of columns in, one `Observation` for each round out.
+
+RTTs travel and are kept as float32, limits are written in decimal. Half of all decimals lie below their float32 and half
+above, so an RTT of exactly 100 ms would be above a limit of 100 ms; hence RTTs are taken as the decimals they stand for.
+"""
 
 from typing import Final
 
@@ -11,18 +15,20 @@ from smokemesh.model.rounds import Flag, RoundBatch
 
 #: The agent's own doing, whatever was measured.
 _DOUBTFUL: Final = int(Flag.CLOCK_STEPPED | Flag.VANTAGE_DEGRADED)
+#: Significant digits a decimal may have that a float32 stands for: six always come back, of seven nearly all (C's FLT_DIG).
+_DIGITS: Final = (6, 7)
 
 
 def observe(batch: RoundBatch, *, compat: bool = False) -> list[Observation]:
-    """What is judged of each round. `compat`: medians as SmokePing takes them, and no loss where nothing was sent."""
+    """What is judged of each round. `compat`: medians as SmokePing takes them."""
     if not len(batch):
         return []
-    rtts = batch.matrix().astype(np.float64)
+    rtts = decimals(batch.matrix())
     middle = stats.median(rtts)
     columns = (
         batch.time,
         batch.step,
-        _loss(batch, compat),
+        _loss(batch),
         middle,
         _most(rtts),
         stats.deviation(rtts),
@@ -35,16 +41,41 @@ def observe(batch: RoundBatch, *, compat: bool = False) -> list[Observation]:
 
 
 def doubtful(batch: RoundBatch) -> NDArray[np.bool_]:
-    """Rounds whose fault may be the agent's own: the target is not to be blamed for them."""
+    """Rounds whose fault may be the agent's own: the target is not to be blamed for them.
+
+    Where an agent was too busy to send every ping, what it sent is judged; where it sent none, it says nothing.
+    """
     own_drops = (batch.flags & int(Flag.OWN_DROPS)) != 0
-    return ((batch.flags & _DOUBTFUL) != 0) | (own_drops & (batch.received < batch.sent))
+    unsent = (batch.sent == 0) & ~_unresolved(batch)
+    return ((batch.flags & _DOUBTFUL) != 0) | (own_drops & (batch.received < batch.sent)) | unsent
 
 
-def _loss(batch: RoundBatch, compat: bool) -> stats.Column:
-    """A name that does not resolve is a host that cannot be reached. To SmokePing an unknown loss is none."""
+def decimals(rtts: NDArray[np.float32]) -> NDArray[np.float64]:
+    """The shortest decimal each float32 stands for, where it has few digits; else the float32 as it is."""
+    exact = rtts.astype(np.float64)
+    found = exact.copy()
+    rest = np.isfinite(exact) & (exact != 0)
+    for digits in _DIGITS:
+        values = exact[rest]
+        # A whole number divided by a power of ten is the double nearest to that decimal, as a limit read from text is.
+        places = digits - 1 - np.floor(np.log10(np.abs(values)))
+        scale = 10.0 ** np.abs(places)
+        near = np.where(places < 0, np.rint(values / scale) * scale, np.rint(values * scale) / scale)
+        fits = near.astype(np.float32) == rtts[rest]
+        found[rest] = np.where(fits, near, values)
+        rest[rest] = ~fits
+    return found
+
+
+def _loss(batch: RoundBatch) -> stats.Column:
+    """A name that does not resolve is a host that cannot be reached."""
     loss = stats.loss(batch.sent, batch.received)
-    loss[(batch.flags & int(Flag.UNRESOLVED)) != 0] = 1.0
-    return np.nan_to_num(loss, nan=0.0) if compat else loss
+    loss[_unresolved(batch)] = 1.0
+    return loss
+
+
+def _unresolved(batch: RoundBatch) -> NDArray[np.bool_]:
+    return (batch.flags & int(Flag.UNRESOLVED)) != 0
 
 
 def _most(rtts: stats.RTTs) -> stats.Column:

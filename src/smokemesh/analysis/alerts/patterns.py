@@ -24,8 +24,8 @@ OPERATORS: Final[dict[str, Callable[[float, float], bool]]] = {
     "<=": operator.le,
     ">=": operator.ge,
 }
-#: What one unit of a pattern is in ours.
-_SCALE: Final[dict[str, float]] = {"loss": 100.0, "rtt": 1000.0}
+#: What one unit of a pattern is in ours. Digits are read together with it: 33.3 divided by 1000 is not quite 0.0333.
+_UNIT: Final[dict[str, str]] = {"loss": "e-2", "rtt": "e-3"}
 _ENTRY: Final = re.compile(
     r"(==|!=|<=|>=|<|>|\*)(\d+(?:\.\d*)?|U|S|\d*\*)(%?)(?:(<=|>=|<|>)(\d+(?:\.\d*)?)(%?))?", re.ASCII
 )
@@ -33,6 +33,8 @@ _GAP: Final = re.compile(r"[1-9]\d*\*", re.ASCII)
 #: Longest pattern, in entries, and longest history it may look back on: more is a slip of the pen.
 MOST_ENTRIES: Final = 1000
 MOST_LENGTH: Final = 100_000
+#: Comparisons one history may cost at worst. A pattern of two gaps of a day (`*288*`) each costs 84,000.
+MOST_STEPS: Final = 250_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,15 @@ class Pattern:
     maxlength: int
 
     @property
+    def steps(self) -> int:
+        """Comparisons that a history may cost, at worst: each group at each shift the gaps right of it allow."""
+        steps, shifts = 0, 1
+        for group, gap in zip(self.groups[::-1], (*self.gaps[::-1], 0), strict=True):
+            steps += shifts * (len(group) + gap)
+            shifts += gap
+        return steps
+
+    @property
     def entries(self) -> tuple[Entry, ...]:
         """All comparisons, the oldest first."""
         return tuple(entry for group in self.groups for entry in group)
@@ -106,7 +117,7 @@ class Pattern:
 
 def parse_pattern(text: str, type: str) -> Pattern:
     """A pattern of type loss or rtt. Raises ValueError in one line."""
-    if type not in _SCALE:
+    if type not in _UNIT:
         raise ValueError(f"type {type!r} has no patterns, write loss or rtt")
     words = re.split(r"\s*,\s*", text.strip(), flags=re.ASCII)
     while len(words) > 1 and not words[-1]:
@@ -125,7 +136,12 @@ def parse_pattern(text: str, type: str) -> Pattern:
     needed = sum(map(len, groups))
     if needed + sum(gaps) > MOST_LENGTH:
         raise ValueError(f"pattern {text[:60]!r} looks back on {needed + sum(gaps)} values, may on {MOST_LENGTH}")
-    return Pattern(text, type, tuple(map(tuple, groups)), tuple(gaps), needed, needed + sum(gaps))
+    pattern = Pattern(text, type, tuple(map(tuple, groups)), tuple(gaps), needed, needed + sum(gaps))
+    if pattern.steps > MOST_STEPS:
+        raise ValueError(
+            f"pattern {text[:60]!r} may take {pattern.steps} comparisons a round, may {MOST_STEPS}; write fewer or shorter gaps"
+        )
+    return pattern
 
 
 def _entry(word: str, type: str) -> Entry | int:
@@ -142,10 +158,8 @@ def _entry(word: str, type: str) -> Entry | int:
         return Entry(word, _named(word, sign, wanted))
     if type == "loss" and (not percent or (also and not also_percent)):
         raise ValueError(f"pattern entry {word!r}: loss should be specified in %, write {_with_percent(match)}")
-    scale = _SCALE[type]
-    if not also:
-        return Entry(word, sign, float(wanted.rstrip("*")) / scale)
-    return Entry(word, sign, float(wanted.rstrip("*")) / scale, also, float(also_wanted) / scale)
+    limit = float(wanted.rstrip("*") + _UNIT[type])
+    return Entry(word, sign, limit, also, float(also_wanted + _UNIT[type])) if also else Entry(word, sign, limit)
 
 
 def _named(word: str, sign: str, wanted: str) -> str:
@@ -202,22 +216,28 @@ def _greedy(pattern: Pattern, history: Sequence[Value]) -> list[int] | None:
     """
     room, last = len(history) - pattern.minlength, len(pattern.groups) - 1
     starts = [room + n for n in accumulate([0, *map(len, pattern.groups[:-1])])]
-    shifts = [0] * (last + 1)
+    # What is found for a group depends on nothing but the shift of the group right of it, so it is looked for once.
+    found: dict[tuple[int, int], int] = {}
 
-    def search(k: int) -> bool:
-        """Find a shift for group k, those right of it being fixed."""
-        if k < 0:
-            return True
-        own = 0
-        while own < min(pattern.maxlength - shifts[k + 1] - own, room, pattern.gaps[k]):
-            shifts[k] = shifts[k + 1] + own
-            if not search(k - 1):
-                return False
-            if _holds(pattern.groups[k], history, starts[k] - shifts[k]):
-                return True
+    def search(k: int, right: int) -> int:
+        """The shift of group k where the group right of it has shift `right`, -1 when it is not found."""
+        known = found.get((k, right))
+        if known is not None:
+            return known
+        own, shift = 0, -1
+        while own < min(pattern.maxlength - right - own, room, pattern.gaps[k]):
+            if k and search(k - 1, right + own) < 0:
+                break
+            if _holds(pattern.groups[k], history, starts[k] - right - own):
+                shift = right + own
+                break
             own += 1
-        return False
+        found[k, right] = shift
+        return shift
 
-    if not search(last - 1) or not _holds(pattern.groups[last], history, starts[last]):
+    if not _holds(pattern.groups[last], history, starts[last]) or (last and search(last - 1, 0) < 0):
         return None
-    return shifts
+    shifts = [0]
+    for k in range(last - 1, -1, -1):
+        shifts.append(found[k, shifts[-1]])
+    return shifts[::-1]

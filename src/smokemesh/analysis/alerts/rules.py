@@ -1,7 +1,7 @@
 """What each type of alert decides of a round: is it on after this one? Times are nanoseconds UTC, shares 0..1, RTTs seconds.
 
 A rule keeps what it must remember in a small mapping of its own, plain enough for JSON. What is not known (no ping
-answered, none sent) speaks neither for nor against: the state holds.
+answered) speaks neither for nor against: the state holds.
 """
 
 import math
@@ -20,6 +20,8 @@ WARM_UP: Final = 30
 #: A baseline's spread is never taken for less: this share of the mean, or this much (share or seconds).
 LEAST_SPREAD_SHARE: Final = 0.02
 LEAST_SPREAD: Final = 1e-4
+#: Steps after a round within which the next must come, for what holds "on end" to go on.
+MOST_STEPS: Final = 3.0
 #: Steps without a round that are no silence yet: the next round is under way.
 LEAST_STEPS: Final = 2.0
 
@@ -119,7 +121,7 @@ class ThresholdRule:
         """Beyond the bound for `wait` seconds on end, and then until within it for `clear_wait`."""
         value = measure(self._alert, round)
         bad = None if math.isnan(value) else self._beyond(value)
-        return waited(memory, bad, raised, round.time, self._alert)
+        return waited(memory, bad, raised, round, self._alert)
 
     def _beyond(self, value: float) -> bool:
         above, below = self._alert.above, self._alert.below
@@ -142,12 +144,12 @@ class DeviationRule:
         """Above the mean by `factor` spreads for `wait` seconds on end."""
         value = measure(self._alert, round)
         if math.isnan(value):
-            return raised
+            return waited(memory, None, raised, round, self._alert)
         count = memory.get("count", 0.0)
         limit = self.limit(memory)
         bad = None if count < WARM_UP else value > limit
         self._learn(memory, min(value, limit) if bad else value, count, round.step)
-        return waited(memory, bad, raised, round.time, self._alert)
+        return waited(memory, bad, raised, round, self._alert)
 
     def limit(self, memory: Memory) -> float:
         """Beyond this it deviates."""
@@ -174,7 +176,7 @@ class SilentRule:
 
     def judge(self, memory: Memory, history: History, round: Observation, raised: bool) -> bool:
         """A round came: the silence ends, when rounds have come for `clear_wait` seconds."""
-        return raised and waited(memory, False, raised, round.time, self._alert)
+        return raised and waited(memory, False, raised, round, self._alert)
 
     def silent(self, heard: int, step: float, now: int) -> bool:
         """Is it raised, when the newest round began at `heard`?"""
@@ -186,18 +188,30 @@ def measure(alert: Alert, round: Observation) -> float:
     return float(getattr(round, alert.measure))
 
 
-def waited(memory: Memory, bad: bool | None, raised: bool, time: int, alert: Alert) -> bool:
-    """Raised once `bad` has been true for `wait` seconds on end, cleared once false for `clear_wait`; None changes nothing."""
-    if bad is None:
-        return raised
-    if bad == raised:
-        memory.pop("since", None)
-        return raised
-    since = memory.setdefault("since", time)
-    if time - since < (alert.clear_wait if raised else alert.wait) * SECOND:
-        return raised
+def waited(memory: Memory, bad: bool | None, raised: bool, round: Observation, alert: Alert) -> bool:
+    """Raised once `bad` has been true for `wait` seconds on end, cleared once false for `clear_wait`; None changes nothing.
+
+    Of a time without rounds nobody knows what held: after it the waiting begins anew.
+    """
+    if round.time - memory.get("seen", round.time) > MOST_STEPS * round.step * SECOND:
+        _forget(memory)
+    if bad is not None:
+        if bad == raised:
+            _forget(memory)
+            return raised
+        since = memory.setdefault("since", round.time)
+        if round.time - since >= (alert.clear_wait if raised else alert.wait) * SECOND:
+            _forget(memory)
+            return bad
+    if "since" in memory:
+        memory["seen"] = round.time
+    return raised
+
+
+def _forget(memory: Memory) -> None:
+    """Nothing is waited for."""
     memory.pop("since", None)
-    return bad
+    memory.pop("seen", None)
 
 
 def agree(raised: Sequence[bool], quorum: int) -> bool:
