@@ -146,6 +146,7 @@ def test_the_kind_of_file_and_what_is_not_needed_are_told() -> None:
     (found,) = json.loads(config("check", "--json", DEBIAN[0]).stdout)
     assert "/etc/smokeping/config.d/pathnames:2: General.imgcache" in found["not_needed"]
     assert len(found["not_needed"]) == sum(line.count(" (") for line in rest)
+    assert "a SmokePing configuration: 1 target, 1 agent, 1 probe, at most 0.06667 pings per second" in result.stdout
 
 
 def test_without_the_secrets_file_no_slave_is_served(tmp_path: Path) -> None:
@@ -160,7 +161,6 @@ def test_without_the_secrets_file_no_slave_is_served(tmp_path: Path) -> None:
     (tmp_path / "none").write_text("far:secret\n")
     (tmp_path / "none").chmod(0o640)
     assert config("check", tmp_path / "config").exit_code == 0
-    assert "a SmokePing configuration: 1 target, 1 agent, 1 probe, at most 0.06667 pings per second" in result.stdout
 
 
 def test_ten_thousand_targets_are_read_within_seconds(tmp_path: Path) -> None:
