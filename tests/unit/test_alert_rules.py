@@ -42,6 +42,15 @@ def test_a_threshold_holds_below() -> None:
     assert told(alert, [0.002, 0.0005, 0.001]) == [False, True, False]
 
 
+@pytest.mark.parametrize("apart", [0.0, 1.5])
+@pytest.mark.parametrize("ms", [7, 9, 13, 100, 150])
+def test_a_value_on_the_bound_is_beyond_neither(ms: int, apart: float) -> None:
+    """The bound comes of a multiplication, the median of a mean."""
+    bound, value = ms * 1e-3, observe(batch([(ms - apart) / 1000, (ms + apart) / 1000]))[0].median
+    assert told(Alert(name="t", type="threshold", measure="median", above=bound, below=bound), [value]) == [False]
+    assert told(Alert(name="t", type="threshold", measure="median", above=bound), [value + 1e-6]) == [True]
+
+
 def test_a_threshold_waits_before_it_is_raised_and_before_it_is_cleared() -> None:
     alert = Alert(name="t", type="threshold", above=0.2, wait=120, clear_wait=60)
     losses = [0.9, 0.9, 0.0, 0.9, 0.9, 0.9, 0.0, 0.9, 0.0, 0.0]

@@ -116,6 +116,7 @@ class ThresholdRule:
 
     def __init__(self, alert: Alert) -> None:
         self._alert = alert
+        self._above, self._below = (None if bound is None else _plain(bound) for bound in (alert.above, alert.below))
 
     def judge(self, memory: Memory, history: History, round: Observation, raised: bool) -> bool:
         """Beyond the bound for `wait` seconds on end, and then until within it for `clear_wait`."""
@@ -124,7 +125,7 @@ class ThresholdRule:
         return waited(memory, bad, raised, round, self._alert)
 
     def _beyond(self, value: float) -> bool:
-        above, below = self._alert.above, self._alert.below
+        above, below, value = self._above, self._below, _plain(value)
         return (above is not None and value > above) or (below is not None and value < below)
 
 
@@ -186,6 +187,11 @@ class SilentRule:
 def measure(alert: Alert, round: Observation) -> float:
     """What the alert is about, of this round."""
     return float(getattr(round, alert.measure))
+
+
+def _plain(value: float) -> float:
+    """Without what arithmetic left behind: 9 ms times 0.001 is 0.009000000000000001, the mean of 0.1 and 0.2 is no 0.15."""
+    return float(f"{value:.12g}")
 
 
 def waited(memory: Memory, bad: bool | None, raised: bool, round: Observation, alert: Alert) -> bool:
