@@ -37,27 +37,12 @@ log = logging.getLogger(__name__)
 
 #: Posts parsed at the same time.
 WORKERS: Final = 2
-#: A post with more bytes is large: few are in memory at once.
-LARGE: Final = 2**20
-MOST_LARGE: Final = 2
-MOST_SMALL: Final = 64
 SECOND: Final = 10**9
 #: The last second that nanoseconds in 64 bits can tell.
 _LAST: Final = 2**63 // SECOND - 1
 Result = TypeVar("Result")
 #: Called with name, health and the address it came from.
 Heard = Callable[[str, Health, str, int], None]
-
-
-class Places:
-    """Bounds what all posts together can occupy in memory."""
-
-    def __init__(self) -> None:
-        self._large, self._small = asyncio.Semaphore(MOST_LARGE), asyncio.Semaphore(MOST_SMALL)
-
-    def of(self, announced: int) -> asyncio.Semaphore:
-        """For a body of so many bytes; -1 when it is not said."""
-        return self._small if 0 <= announced <= LARGE else self._large
 
 
 @dataclass(slots=True)

@@ -26,7 +26,8 @@ from smokemesh.master.notify.dispatcher import Dispatcher
 from smokemesh.master.quiet import Quiet
 from smokemesh.master.registry import Registry, Sighting, default_secret_file, read_secrets
 from smokemesh.master.slave_ingest import SlaveIngest
-from smokemesh.master.slaves import Places, Slaves
+from smokemesh.master.slave_places import Places
+from smokemesh.master.slaves import Slaves
 from smokemesh.model.agent import Health
 from smokemesh.model.assignment import Assignment, probe_name
 from smokemesh.model.rounds import RoundBatch
