@@ -21,7 +21,7 @@ from smokemesh.master.assignments import make_assignments
 from smokemesh.master.ingest import Ingest
 from smokemesh.master.live import Hub
 from smokemesh.master.registry import Registry
-from smokemesh.master.slaves import Places
+from smokemesh.master.slave_places import Places
 from smokemesh.master.web import alert_pages, chart_pages, pages
 from smokemesh.model.agent import Health
 from smokemesh.settings.shape import MasterSettings
