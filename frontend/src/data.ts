@@ -20,7 +20,7 @@ export interface Palette {
 export type AlertPage = "incidents" | "incident" | "silences" | "alerts";
 
 export interface PageData {
-  readonly page: "overview" | "target" | "several" | "charts" | "agents" | "search" | "missing" | AlertPage;
+  readonly page: "overview" | "target" | "several" | "charts" | "agents" | "search" | "hierarchies" | "missing" | AlertPage;
   readonly texts: Readonly<Record<string, string>>;
   readonly lang: string;
   readonly palette: Palette;
@@ -41,6 +41,8 @@ export interface PageData {
   readonly chart?: { readonly agents: readonly string[]; readonly from: string; readonly to: string };
   readonly step?: number;
   readonly pings?: number;
+  /** The query of an address whose range was not understood; the page says so and shows the usual one. */
+  readonly refused?: string | null;
 }
 
 const element = document.getElementById("data");

@@ -42,7 +42,7 @@ function read(): State {
   const range = { from: from ?? "", to: query.get("to") ?? "now" };
   const sound = seconds(range.from, now) < seconds(range.to, now);
   return {
-    range: from && sound ? range : null,
+    range: from && sound && location.search.slice(1) !== data.refused ? range : null,
     agents: known.length > 0 ? known : AGENTS.map((agent) => agent.name),
     view: query.get("view") === "side" ? "side" : "overlay",
     scale: scale === "max" || scale === "log" ? scale : "auto",
@@ -208,6 +208,7 @@ export class TargetPage {
   private go(change: Partial<State>): void {
     this.state = { ...this.state, ...change };
     history.pushState(null, "", address(this.state));
+    document.getElementById("not-understood")?.remove(); // it was about another address
     this.render();
   }
 

@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 
 from smokemesh.master.web import language
+from smokemesh.master.web.language import catalogue
+from smokemesh.master.web.rule_words import rule_words
+from smokemesh.model.alert import Alert
 from smokemesh.model.rounds import Flag
 
 SOURCE = Path(language.__file__).parent
@@ -84,3 +87,20 @@ def test_what_a_person_chose_comes_first() -> None:
 def test_a_missing_key_is_a_fault() -> None:
     with pytest.raises(KeyError):
         language.catalogue("en")("no_such_text")
+
+
+def test_sentences_of_rules_have_the_blanks_their_language_wants() -> None:
+    chinese, english = catalogue("zh"), catalogue("en")
+    for rule, said in (
+        (Alert(name="x", type="loss", pattern="==0%,==0%"), "2 轮丢包等于 0 %"),
+        (Alert(name="x", type="rtt", pattern="<10,<10"), "2 轮 RTT 低于 10.0 ms"),
+        (Alert(name="x", type="threshold", measure="loss", above=0.2, wait=300.0), "丢包高于 20 % 持续 5 分钟"),
+    ):
+        assert rule_words(rule, chinese) == said
+    assert rule_words(Alert(name="x", type="loss", pattern="==0%,==0%"), english) == "2 rounds with loss exactly 0 %"
+
+
+def test_chinese_pages_have_one_word_for_an_agent() -> None:
+    texts = " ".join(catalogue("zh").texts.values())
+    assert "代理" not in texts
+    assert "探测节点" not in texts

@@ -66,8 +66,32 @@ def test_ends_that_are_exchanged_are_refused(begin: str, end: str) -> None:
 
 @pytest.mark.parametrize("begin", ["now-99999d", "1000-01-01T00:00:00Z"])
 def test_endless_ranges_are_refused(begin: str) -> None:
-    with pytest.raises(UsageError, match="longer than a hundred years"):
+    with pytest.raises(UsageError, match="between 1970 and 2262"):
         parse_range(begin, "", NOW)
+
+
+def test_a_range_of_more_than_a_hundred_years_is_refused() -> None:
+    with pytest.raises(UsageError, match="longer than a hundred years"):
+        parse_range("0", "2200-01-01T00:00:00Z", NOW)
+
+
+NINES = "9" * 5000
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["999999999999", "9999-12-31T00:00:00Z", "0001-01-01T00:00:00+23:59", f"now-{NINES}y", "now-99999999y", NINES],
+)
+def test_a_time_no_database_keeps_is_refused_in_a_short_line(text: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        parse_time(text, NOW, "begin")
+    assert str(refused.value).startswith("begin '")
+    assert len(str(refused.value)) < 250
+
+
+def test_an_endless_length_is_refused() -> None:
+    with pytest.raises(UsageError, match="write a number"):
+        parse_length(f"{NINES}y")
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from smokemesh.master.ingest import Ingest
 from smokemesh.master.live import Hub
 from smokemesh.master.registry import Registry
 from smokemesh.master.slave_places import Places
-from smokemesh.master.web import alert_pages, chart_pages, pages
+from smokemesh.master.web import alert_pages, chart_pages, old_pages, pages
 from smokemesh.model.agent import Health
 from smokemesh.settings.shape import MasterSettings
 from smokemesh.storage.catalogue import Catalogue, open_catalogue
@@ -89,7 +89,7 @@ def make_app(master: Standing) -> Litestar:
     """The routes under test, mounted as the master mounts them."""
     routes = [
         *query_api.routes, *alerts_api.routes, *pages.routes, *chart_pages.routes, *alert_pages.routes,
-        *slave_api.routes(master.settings.smokeping.path),
+        *old_pages.routes(master.settings.smokeping.path), *slave_api.routes(master.settings.smokeping.path),
     ]  # fmt: skip
     app = Litestar(route_handlers=routes, openapi_config=None)
     app.state.master = master

@@ -4,6 +4,7 @@ Times in parameters are as in `query_api`. What changes something is a POST of J
 a page of another site can neither send JSON nor hide where it is from.
 """
 
+import fnmatch
 from dataclasses import replace
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
@@ -37,7 +38,7 @@ from smokemesh.master.web.alert_answers import (
     step_body,
 )
 from smokemesh.master.web.answers import ErrorBody
-from smokemesh.master.web.desk import Desk, check_number, clock, provide_desk, tasks_of
+from smokemesh.master.web.desk import MOST_NUMBER, Desk, check_number, clock, known_number, provide_desk, tasks_of
 from smokemesh.master.web.rule_words import rule_words
 from smokemesh.model.alert import Alert, Silence
 from smokemesh.model.series import SeriesQuestion
@@ -110,10 +111,53 @@ def get_incidents(
         agent=agent,
         begin=ranges.parse_time(begin, now, "begin") if begin else 0,
         end=ranges.parse_time(end, now, "end") if end else 0,
-        before=before,
+        before=check_number("before", before, 0, MOST_NUMBER),
         most=check_number("limit", limit, 1, MOST_ROWS),
     )
+    if not found:
+        refuse_unknown(desk, target=target, alert=alert, agent=agent)
     return [incident_body(desk, one, now) for one in found]
+
+
+def refuse_unknown(desk: Desk, **asked: str) -> None:
+    """UsageError when a filter names what there is not."""
+    if unknown := unknown_names(desk, **asked):
+        raise UsageError("; ".join(unknown))
+
+
+def unknown_names(desk: Desk, *, target: str, alert: str, agent: str) -> list[str]:
+    """What neither the configuration knows nor any incident names, a line for each."""
+    log, found = log_of(desk), []
+    path = "/" + target.strip("/")
+    if path != "/" and desk.settings.tree.find(path) is None and not log.incidents(target=path, most=1):
+        found.append(f"target {target[:MOST_TEXT]!r}: there is no such place in the tree, nor an incident of one")
+    if alert and alert not in desk.settings.alerts and not log.incidents(alert=alert, most=1):
+        known = ", ".join(desk.settings.alerts) or "none"
+        found.append(f"alert {alert[:MOST_TEXT]!r}: there is no such alert, nor an incident of one; there are {known}")
+    if agent and agent not in agent_names(desk) and not log.incidents(agent=agent, most=1):
+        known = ", ".join(agent_names(desk)) or "none"
+        found.append(f"agent {agent[:MOST_TEXT]!r}: there is no such agent, nor an incident it saw; there are {known}")
+    return found
+
+
+def agent_names(desk: Desk) -> list[str]:
+    """The agents of the configuration and those that measure any target."""
+    return list(dict.fromkeys([*desk.settings.agents, *(name for one in desk.settings.targets for name in one.agents)]))
+
+
+def unfit(desk: Desk, silence: Silence) -> list[str]:
+    """Which patterns of a silence fit nothing now, a line for each. Targets may come that they fit, so none is wrong."""
+    known = {
+        "target": [target.path for target in desk.settings.targets],
+        "alert": list(desk.settings.alerts),
+        "agent": agent_names(desk),
+    }
+    globs = {kind: getattr(silence, kind) for kind in known}
+    return [
+        f"{kind} {globs[kind]!r} fits no {kind} now"
+        for kind, names in known.items()
+        if globs[kind] != "*" and not any(fnmatch.fnmatchcase(name, globs[kind]) for name in names)
+    ]
 
 
 @get("/incidents/open", sync_to_thread=True, summary="How many incidents are open")
@@ -125,7 +169,7 @@ def get_open(desk: NamedDependency[Desk]) -> OpenReply:
 @get("/incidents/{number:int}", sync_to_thread=True, summary="One incident and who was told of it")
 def get_incident(desk: NamedDependency[Desk], number: FromPath[int]) -> IncidentReply:
     """An incident with the log of its deliveries."""
-    incident = log_of(desk).incident(number)
+    incident = log_of(desk).incident(known_number("incident", number))
     deliveries = Outbox(desk.master.catalogue).list(incident=number, most=MOST_ROWS)
     return IncidentReply(incident_body(desk, incident, clock()), [delivery_body(one) for one in deliveries])
 
@@ -141,6 +185,8 @@ def get_deliveries(
 ) -> list[DeliveryBody]:
     """The delivery log: state, attempts, errors."""
     check_number("limit", limit, 1, MOST_ROWS)
+    check_number("before", before, 0, MOST_NUMBER)
+    check_number("incident", incident, 0, MOST_NUMBER)
     found = Outbox(desk.master.catalogue).list(
         incident=incident, state=sent, receiver=receiver, before=before, most=limit
     )
@@ -165,14 +211,15 @@ def get_silences(desk: NamedDependency[Desk], standing: Which = "standing") -> l
 def post_silence(desk: NamedDependency[Desk], data: JSONBody[NewSilence]) -> SilenceBody:
     """From `begin` (now) to `end`, or for `duration`, nobody is told of what the globs fit."""
     now = clock()
-    return silence_body(log_of(desk).add_silence(read_silence(data, now)), now)
+    made = log_of(desk).add_silence(read_silence(data, now))
+    return silence_body(made, now, unfit(desk, made))
 
 
 @post("/silences/{number:int}/end", sync_to_thread=True, guards=[from_us], status_code=200, summary="End a silence")
 def post_end_silence(desk: NamedDependency[Desk], number: FromPath[int]) -> SilenceBody:
     """People are told again from now on."""
     now = clock()
-    return silence_body(log_of(desk).end_silence(number, now), now)
+    return silence_body(log_of(desk).end_silence(known_number("silence", number), now), now)
 
 
 def read_silence(wanted: NewSilence, now: int) -> Silence:

@@ -24,7 +24,7 @@ from smokemesh.errors import SmokemeshError
 from smokemesh.master import agent_api, alerts_api, operations, query_api, slave_api
 from smokemesh.master.premises import data_directory, listen, url_of
 from smokemesh.master.state import Load, Master, open_master
-from smokemesh.master.web import alert_pages, chart_pages, pages
+from smokemesh.master.web import alert_pages, chart_pages, old_pages, pages
 from smokemesh.settings.shape import MasterSettings
 from smokemesh.version import __version__
 
@@ -56,6 +56,7 @@ def create_app(master: Master) -> Litestar:
         *slave_api.routes(master.settings.smokeping.path),
         *query_api.routes,
         *pages.routes,
+        *old_pages.routes(master.settings.smokeping.path),
         *chart_pages.routes,
         *alerts_api.routes,
         *alert_pages.routes,

@@ -96,7 +96,10 @@ Places = Annotated[list[str] | None, QueryParameter(description="places in the t
 Words = Annotated[str, QueryParameter(description="words in the menu text, title, path or host")]
 Expression = Annotated[
     str,
-    QueryParameter(name="filter", description="instead of words, a regular expression for menu text or title (RE2)"),
+    QueryParameter(
+        name="filter",
+        description="instead of words, a regular expression for menu text, name, title, path or host (RE2)",
+    ),
 ]
 Hits = Annotated[int, QueryParameter(description="the most places listed")]
 ChartName = Annotated[str, QueryParameter(description="name of a chart; all")]
@@ -117,7 +120,7 @@ Tongue = Annotated[Literal["en", "zh"], QueryParameter(description="language of 
 def get_tree(desk: NamedDependency[Desk], under: Under = "/", depth: Depth = 100) -> NodeBody:
     """A node and its children; `depth=1` gives the children only."""
     check_number("depth", depth, 0, MOST_DEPTH)
-    return node_body(desk.settings, desk.node(under), desk.board.now(desk.settings).states, depth)
+    return node_body(desk, desk.node(under), desk.board.now(desk.settings).states, depth)
 
 
 @get("/targets", sync_to_thread=True, summary="All targets, or those below a place in the tree")
@@ -146,7 +149,7 @@ def get_latest(desk: NamedDependency[Desk], under: Under = "/") -> dict[str, lis
 def get_search(
     desk: NamedDependency[Desk], q: Words = "", expression: Expression = "", limit: Hits = 50
 ) -> SearchReply:
-    """Every word of `q` stands in the menu text, title, path or host; or `filter` matches menu text or title."""
+    """Every word of `q` stands in the menu text, title, path or host; or `filter` matches one of them."""
     check_number("limit", limit, 0, MOST_HITS)
     index = search.index_of(desk.settings)
     found = index.expression(expression) if expression else index.words(q)

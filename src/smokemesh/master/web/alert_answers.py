@@ -79,6 +79,8 @@ class SilenceBody(msgspec.Struct, frozen=True):
     author: str
     comment: str
     created: str
+    #: Of one just made: what of it fits nothing now.
+    warnings: list[str] = []
 
 
 class RuleBody(msgspec.Struct, frozen=True):
@@ -158,7 +160,7 @@ def incident_body(desk: Desk, incident: Incident, now: int) -> IncidentBody:
         alert=incident.alert,
         target=incident.target,
         title=(node.title or node.menu or node.name) if node else incident.target,
-        host=node.target.host if node and node.target else "",
+        host=desk.host(node.target) if node else "",
         probe=incident.probe,
         agents=list(incident.agents),
         begun=rfc3339(incident.begun),
@@ -181,12 +183,13 @@ def delivery_body(delivery: Delivery) -> DeliveryBody:
     )  # fmt: skip
 
 
-def silence_body(silence: Silence, now: int) -> SilenceBody:
+def silence_body(silence: Silence, now: int, warnings: Sequence[str] = ()) -> SilenceBody:
     """A silence as the API tells it."""
     return SilenceBody(
         id=silence.id, state="over" if silence.end <= now else "coming" if silence.begin > now else "active",
         begin=rfc3339(silence.begin), end=rfc3339(silence.end), target=silence.target, alert=silence.alert,
         agent=silence.agent, author=silence.author, comment=silence.comment, created=rfc3339(silence.created),
+        warnings=list(warnings),
     )  # fmt: skip
 
 

@@ -9,8 +9,8 @@ from litestar.di import NamedDependency, Provide
 from litestar.exceptions import HTTPException
 from litestar.params import FromPath
 
-from smokemesh.errors import SmokemeshError
-from smokemesh.master.alerts_api import MOST_ROWS, log_of
+from smokemesh.errors import SmokemeshError, UsageError
+from smokemesh.master.alerts_api import MOST_ROWS, agent_names, log_of, unknown_names
 from smokemesh.master.web import ranges
 from smokemesh.master.web.alert_answers import (
     DeliveryBody,
@@ -20,7 +20,7 @@ from smokemesh.master.web.alert_answers import (
     rule_bodies,
     silence_body,
 )
-from smokemesh.master.web.desk import Desk, clock, provide_desk
+from smokemesh.master.web.desk import MOST_NUMBER, Desk, clock, known_number, provide_desk
 from smokemesh.master.web.language import Catalogue
 from smokemesh.master.web.pages import explain_page, render, visitor
 from smokemesh.master.web.rule_words import rule_words
@@ -79,10 +79,9 @@ def get_incidents(request: Request[Any, Any, Any], desk: NamedDependency[Desk]) 
     reader, now = visitor(request), clock()
     asked = {name: request.query_params.get(name, "").strip() for name in FILTERS}
     wanted = {name: value for name, value in asked.items() if value}
-    before = request.query_params.get("before", "")
-    log = log_of(desk)
-    first = not before.isdecimal()
-    ended = log.incidents(state="ended", before=0 if first else int(before), most=PAGE + 1, **wanted)  # type: ignore[arg-type]
+    before = _number(request.query_params.get("before", ""))
+    log, first = log_of(desk), not before
+    ended = log.incidents(state="ended", before=before, most=PAGE + 1, **wanted)  # type: ignore[arg-type]
     more = f"?{urlencode({**wanted, 'before': ended[PAGE - 1].id})}" if len(ended) > PAGE else ""
     opened = log.incidents(state="open", most=MOST_ROWS, **wanted) if first else ()  # type: ignore[arg-type]
     return render(
@@ -93,9 +92,10 @@ def get_incidents(request: Request[Any, Any, Any], desk: NamedDependency[Desk]) 
         opened=[shown(desk, one, reader.texts, now) for one in opened],
         ended=[shown(desk, one, reader.texts, now) for one in ended[:PAGE]],
         asked=asked,
+        unknown=[] if opened or ended else unknown_names(desk, **(asked | {"target": asked["target"] or "/"})),
         more=more,
         first=first,
-        agents=_agents(desk),
+        agents=agent_names(desk),
         alerts=list(desk.settings.alerts),
         data={"page": "incidents"},
     )
@@ -105,7 +105,7 @@ def get_incidents(request: Request[Any, Any, Any], desk: NamedDependency[Desk]) 
 def get_incident(request: Request[Any, Any, Any], desk: NamedDependency[Desk], number: FromPath[int]) -> Response[str]:
     """One incident: since when, how bad, from where, and who was told."""
     reader, now = visitor(request), clock()
-    incident = log_of(desk).incident(number)
+    incident = log_of(desk).incident(known_number("incident", number))
     deliveries = [delivery_body(one) for one in Outbox(desk.master.catalogue).list(incident=number, most=MOST_ROWS)]
     begin, end = around(incident, now)
     alert = desk.settings.alerts.get(incident.alert)
@@ -158,7 +158,7 @@ def get_silences(request: Request[Any, Any, Any], desk: NamedDependency[Desk]) -
         standing=[one for one in every if one.state != "over"],
         over=[one for one in every if one.state == "over"][:PAGE],
         asked=asked,
-        agents=_agents(desk),
+        agents=agent_names(desk),
         alerts=list(desk.settings.alerts),
         data={"page": "silences"},
     )
@@ -176,7 +176,7 @@ def get_alerts(request: Request[Any, Any, Any], desk: NamedDependency[Desk]) -> 
         title=reader.texts("alert_rules"),
         rules=[(rule, _words(desk.settings.alerts[rule.name], reader.texts)) for rule in rules],
         targets=[target.path for target in desk.settings.targets],
-        agents=_agents(desk),
+        agents=agent_names(desk),
         asked=request.query_params.get("rule", ""),
         compat=desk.settings.alerting.compat == "smokeping",
         data={"page": "alerts"},
@@ -191,8 +191,11 @@ def _words(alert: Alert | None, t: Catalogue) -> str:
         return ""
 
 
-def _agents(desk: Desk) -> list[str]:
-    return list(dict.fromkeys([*desk.settings.agents, *(name for one in desk.settings.targets for name in one.agents)]))
+def _number(text: str) -> int:
+    """The number of an incident as an address names it, 0 for none. Raises UsageError."""
+    if text and not (text.isdecimal() and len(text) < 20 and 0 < int(text) <= MOST_NUMBER):
+        raise UsageError(f"before {text[:40]!r}: must be the number of an incident")
+    return int(text or 0)
 
 
 routes = [

@@ -23,7 +23,6 @@ from smokemesh.master.web.summary import Summary, summarize
 from smokemesh.model.rounds import Flag, RoundBatch
 from smokemesh.model.series import Latest, Series
 from smokemesh.model.target import Node, Target
-from smokemesh.settings.shape import MasterSettings
 
 #: What the master writes for the engines of a SmokePing slave, which says nothing of itself.
 SLAVE: Final = "SmokePing"
@@ -290,7 +289,7 @@ def target_body(desk: Desk, node: Node, target: Target, now: status.Snapshot) ->
     return TargetBody(
         path=target.path,
         title=node.title,
-        host=target.host,
+        host=desk.host(target),
         probe=target.probe.partition("#")[0],
         kind=probe.kind,
         step=probe.step,
@@ -302,7 +301,7 @@ def target_body(desk: Desk, node: Node, target: Target, now: status.Snapshot) ->
     )
 
 
-def node_body(settings: MasterSettings, node: Node, states: dict[str, status.State], depth: int) -> NodeBody:
+def node_body(desk: Desk, node: Node, states: dict[str, status.State], depth: int) -> NodeBody:
     """A node with `depth` generations of children."""
     tally = status.tally(node, states)
     shown = [child for child in node.children if not child.hidden]
@@ -311,12 +310,12 @@ def node_body(settings: MasterSettings, node: Node, states: dict[str, status.Sta
         menu=node.menu or node.name,
         title=node.title or node.menu or node.name,
         remark=node.remark,
-        host=node.target.host if node.target else "",
+        host=desk.host(node.target),
         overlay=list(node.overlay),
-        state=status.state_of(settings, node, states),
+        state=status.state_of(desk.settings, node, states),
         counts={state: count for state, count in tally.counts.items()},
         parent=bool(shown),
-        children=[node_body(settings, child, states, depth - 1) for child in shown] if depth > 0 else [],
+        children=[node_body(desk, child, states, depth - 1) for child in shown] if depth > 0 else [],
     )
 
 
@@ -328,7 +327,7 @@ def found_bodies(desk: Desk, nodes: Sequence[Node]) -> list[FoundBody]:
             path=node.path,
             menu=node.menu or node.name,
             title=node.title or node.menu or node.name,
-            host=node.target.host if node.target else "",
+            host=desk.host(node.target),
             state=status.state_of(desk.settings, node, states),
         )
         for node in nodes

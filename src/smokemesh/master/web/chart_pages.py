@@ -12,7 +12,7 @@ from smokemesh.master.web import charts, pages, screen
 from smokemesh.master.web.desk import Desk, check_number, clock, provide_desk
 from smokemesh.settings.shape import Chart
 
-#: Entries of each chart on the page of all.
+#: Entries of each chart on the page of all, where the configuration names no charts.
 FIRST: Final = 5
 #: Entries of one chart a page may list.
 MOST: Final = 200
@@ -32,10 +32,11 @@ def written(sorter: str, value: float) -> str:
 
 @get("/charts", sync_to_thread=True, include_in_schema=False)
 def get_charts(request: Request[Any, Any, Any], desk: NamedDependency[Desk]) -> Response[str]:
-    """All charts, the first entries of each."""
+    """All charts, of each as many entries as its own number says."""
     reader = pages.visitor(request)
     wanted = charts.charts_of(desk.settings, reader.texts)
-    return _page(desk, request, list(wanted), FIRST, reader.texts("charts"))
+    most = 0 if desk.settings.presentation.charts else FIRST
+    return _page(desk, request, list(wanted), most, reader.texts("charts"))
 
 
 @get("/charts/{name:str}", sync_to_thread=True, include_in_schema=False)
@@ -45,10 +46,12 @@ def get_chart(
     """One chart."""
     reader = pages.visitor(request)
     chart = charts.chart_named(charts.charts_of(desk.settings, reader.texts), name)
-    return _page(desk, request, [chart], check_number("entries", entries, 0, MOST), chart.title)
+    return _page(desk, request, [chart], check_number("entries", entries, 0, MOST), chart.title, chart.name)
 
 
-def _page(desk: Desk, request: Request[Any, Any, Any], wanted: list[Chart], most: int, title: str) -> Response[str]:
+def _page(
+    desk: Desk, request: Request[Any, Any, Any], wanted: list[Chart], most: int, title: str, alone: str = ""
+) -> Response[str]:
     reader, query = pages.visitor(request), request.query_params
     asked = charts.window(query.get("from", ""), query.get("to", ""), desk.settings, clock())
     shown = ranked(desk, asked, wanted, most)
@@ -61,7 +64,7 @@ def _page(desk: Desk, request: Request[Any, Any, Any], wanted: list[Chart], most
         title=title,
         charts=shown,
         every=charts.charts_of(desk.settings, reader.texts),
-        alone=wanted[0].name if most != FIRST and len(wanted) == 1 else "",
+        alone=alone,
         asked=asked,
         offered=charts.OFFERED,
         graph=graph,

@@ -10,6 +10,7 @@ from litestar.datastructures import State
 
 from smokemesh.errors import NotFound, UsageError
 from smokemesh.master.web import charts, ranges, status
+from smokemesh.master.web.hosts import shown_host
 from smokemesh.master.web.overlay import Line, overlay_of
 from smokemesh.model.assignment import probe_name
 from smokemesh.model.rounds import Flag, RoundBatch
@@ -18,6 +19,8 @@ from smokemesh.model.target import Node, Target
 from smokemesh.settings.shape import MasterSettings
 
 MOST_POINTS: Final = 10_000
+#: Greatest number of an incident or a silence.
+MOST_NUMBER: Final = 2**63 - 1
 MOST_SERIES: Final = 200
 #: Raw rounds, and RTTs in them, of one answer: a few hundred megabytes while it is written.
 MOST_ROUNDS: Final = 100_000
@@ -65,6 +68,11 @@ class Desk:
         if node.target is None:
             raise NotFound(f"target {node.path}: is a group without a host of its own; ask for one of its children")
         return node.target
+
+    def host(self, target: Target | None) -> str:
+        """What people read for a target's host: never the secret of a dynamic one, but the address it told."""
+        dynamic = getattr(self.master, "dynamic", None)
+        return shown_host(target, dynamic.addresses if dynamic else {})
 
     def agents_of(self, target: Target, asked: Sequence[str] | None) -> list[str]:
         """The agents of a target, or those of them that were asked for."""
@@ -207,6 +215,13 @@ def check_number(name: str, value: int, least: int, most: int) -> int:
     if not least <= value <= most:
         raise UsageError(f"{name} is {value}: must be {least} to {most}")
     return value
+
+
+def known_number(kind: str, number: int) -> int:
+    """The number of something kept; NotFound for one that none can have: numbers are 64 bits."""
+    if not 0 < number <= MOST_NUMBER:
+        raise NotFound(f"{kind} {str(number)[:40]}: there is none with that number; see /{kind}s")
+    return number
 
 
 def drop_bare(views: Sequence[View], found: Sequence[Series]) -> list[tuple[View, Series]]:

@@ -86,7 +86,7 @@ def picture(
     return svg.draw(
         svg.Picture(
             title=_title(drawn, texts, lines),
-            note=_note(drawn, texts, probes),
+            note=_note(desk, drawn, texts, probes),
             lines=lines,
             begin=drawn.span.begin,
             end=drawn.span.end,
@@ -114,10 +114,10 @@ def _title(drawn: Drawn, texts: language.Catalogue, lines: Sequence[svg.Line]) -
     return titles
 
 
-def _note(drawn: Drawn, texts: language.Catalogue, probes: Sequence[Probe]) -> str:
+def _note(desk: Desk, drawn: Drawn, texts: language.Catalogue, probes: Sequence[Probe]) -> str:
     if len(probes) > 1:
         return texts("graph_probes")
-    hosts = ", ".join(dict.fromkeys(view.target.host for view, _ in drawn.found))
+    hosts = ", ".join(dict.fromkeys(desk.host(view.target) for view, _ in drawn.found))
     return texts("graph_probe", pings=probes[0].pings, step=texts.span(probes[0].step), host=hosts)
 
 

@@ -15,6 +15,8 @@ from smokemesh.master.web import screen
 #: Code in URLs and cookies -> what the html element says (BCP 47), in the order the switch offers them.
 LANGUAGES: Final = {"en": "en", "zh": "zh-CN"}
 DEFAULT: Final = "en"
+#: A Chinese character.
+_HAN: Final = "[\u4e00-\u9fff]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,13 @@ class Catalogue:
     def span(self, seconds: float | None) -> str:
         """A length of time, in the units of this language."""
         return screen.span(seconds, (self("unit_d"), self("unit_h"), self("unit_min"), self("unit_s")))
+
+    def spaced(self, text: str) -> str:
+        """A sentence put together from texts, with the blanks this language wants: Chinese only beside Latin words."""
+        if self.code != "zh":
+            return text
+        text = re.sub(rf"(?<={_HAN}) +(?={_HAN})", "", text)
+        return re.sub(rf"(?<={_HAN})(?=[A-Za-z0-9<])|(?<=[A-Za-z0-9%])(?={_HAN})", " ", text)
 
     @property
     def tag(self) -> str:

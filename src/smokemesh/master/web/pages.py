@@ -20,10 +20,10 @@ from litestar.response import Redirect
 
 from smokemesh.analysis import smoke
 from smokemesh.errors import NotFound, SmokemeshError
-from smokemesh.master.web import language, palette, ranges, screen, search, status
+from smokemesh.master.web import asked, language, palette, ranges, screen, search, status
 from smokemesh.master.web.answers import agent_bodies, found_bodies
 from smokemesh.master.web.cards import Group, attention, card, cards_below, cards_of, quiet_agents
-from smokemesh.master.web.desk import Desk, provide_desk
+from smokemesh.master.web.desk import Desk, clock, provide_desk
 from smokemesh.master.web.hierarchies import hierarchy_of
 from smokemesh.master.web.menu import Links, here_of, menu
 from smokemesh.master.web.overlay import overlay_of
@@ -75,6 +75,8 @@ class Visitor:
     hierarchy: str = ""
     #: What they search for.
     search: str = ""
+    #: The parameters of the address, in order.
+    given: tuple[tuple[str, str], ...] = ()
 
 
 def visitor(request: Request[Any, Any, Any]) -> Visitor:
@@ -92,6 +94,7 @@ def visitor(request: Request[Any, Any, Any]) -> Visitor:
         query=request.url.query,
         hierarchy=request.query_params.get("hierarchy", ""),
         search=request.query_params.get("q", request.query_params.get("filter", ""))[:MOST_SEARCH],
+        given=tuple(request.query_params.multi_items()),
     )
 
 
@@ -160,6 +163,7 @@ def render(
             t=reader.texts,
             reader=reader,
             agent_title=desk.agent_title,
+            host_of=desk.host,
             tree=menu(desk, node, way),
             here=here,
             links=way,
@@ -245,6 +249,7 @@ def detail(desk: Desk, reader: Visitor, node: Node) -> Response[str]:
     target, now, way = node.target, desk.board.now(desk.settings), links_of(desk, reader)
     probe = status.probe_of(desk.settings, target)
     shown = [child for child in node.children if not child.hidden]
+    refused = asked.refused_range(reader.given, reader.texts, clock())
     agents = [
         {"name": name, "title": desk.agent_title(name), "color": desk.agent_color(name)} for name in target.agents
     ]
@@ -266,8 +271,10 @@ def detail(desk: Desk, reader: Visitor, node: Node) -> Response[str]:
         cards=cards_of(shown, now, way),
         ranges=ranges.RANGES,
         classic=ranges.CLASSIC,
+        notes=[*filter(None, [refused]), *asked.unknown_agents(reader.given, target.agents, reader.texts)],
         data={
             "page": "target",
+            "refused": reader.query if refused else None,
             "path": target.path,
             "title": node.title or node.menu or node.name,
             "agents": agents,
@@ -284,6 +291,8 @@ def several(desk: Desk, reader: Visitor, node: Node) -> Response[str]:
     drawn = overlay_of(desk.settings, node)
     pings = max((status.probe_of(desk.settings, line.target).pings for line in drawn.lines), default=20)
     shown = [child for child in node.children if not child.hidden]
+    refused = asked.refused_range(reader.given, reader.texts, clock())
+    strange = asked.unknown_lines(reader.given, (line.name for line in drawn.lines), reader.texts)
     lines = [
         {"name": line.name, "title": line.title, "color": line.color, "target": line.target.path}
         for line in drawn.lines
@@ -304,8 +313,10 @@ def several(desk: Desk, reader: Visitor, node: Node) -> Response[str]:
         cards=cards_of(shown, now, way),
         ranges=ranges.RANGES,
         classic=ranges.CLASSIC,
+        notes=[*filter(None, [refused]), *strange],
         data={
             "page": "several",
+            "refused": reader.query if refused else None,
             "path": node.path,
             "title": node.title or node.menu or node.name,
             "agents": lines,
@@ -336,6 +347,19 @@ def get_place(request: Request[Any, Any, Any], desk: NamedDependency[Desk], path
     return several(desk, reader, node) if node.overlay else overview(desk, reader, node)
 
 
+@get("/hierarchies", sync_to_thread=True, include_in_schema=False)
+def get_hierarchies(request: Request[Any, Any, Any], desk: NamedDependency[Desk]) -> Response[str]:
+    """The other trees there are."""
+    reader = visitor(request)
+    return render(
+        desk,
+        reader,
+        "hierarchies.html",
+        title=reader.texts("hierarchies"),
+        data={"page": "hierarchies"},
+    )
+
+
 @get("/hierarchies/{name:str}", sync_to_thread=True, include_in_schema=False)
 def get_hierarchy(request: Request[Any, Any, Any], desk: NamedDependency[Desk], name: FromPath[str]) -> Response[Any]:
     """Another tree over the same targets."""
@@ -354,7 +378,8 @@ def place_in(desk: Desk, request: Request[Any, Any, Any], name: str, path: str) 
     """A place in another tree; what stands for a place of the main tree has its page there."""
     hierarchy = hierarchy_of(desk.settings, name)
     if hierarchy is None:
-        raise NotFound(f"hierarchy {name}: there is none of that name")
+        known = ", ".join(desk.settings.presentation.hierarchies) or "there are none"
+        raise NotFound(f"hierarchy {name}: no such hierarchy; known: {known}")
     links = Links(hierarchy)
     node = hierarchy.root if path == "/" else hierarchy.root.find(path)
     if node is not None and not links.real(node):
@@ -468,7 +493,7 @@ routes = [
     Router(
         path="/",
         route_handlers=[
-            get_root, get_place, get_hierarchy, get_hierarchy_place, get_search, get_agents, set_language, get_static, get_favicon,
+            get_root, get_place, get_hierarchies, get_hierarchy, get_hierarchy_place, get_search, get_agents, set_language, get_static, get_favicon,
         ],
         dependencies={"desk": Provide(provide_desk, sync_to_thread=False)},
         exception_handlers={SmokemeshError: explain_page, HTTPException: explain_page},

@@ -20,9 +20,13 @@ RANGES: Final = ("5m", "15m", "1h", "3h", "6h", "24h", "30h", "7d", "10d", "30d"
 DEFAULT: Final = "3h"
 #: Ranges longer than this, or before 1970, are typing errors.
 LONGEST: Final = 100 * 366 * 86400 * NANO
+#: Characters of what was written that an error repeats.
+MOST_TOLD: Final = 100
+#: Nanoseconds of a time that is kept: 64 bits, until 2262.
+LATEST: Final = 2**63 - 1
 
-_RELATIVE = re.compile(r"now(?:-(\d+(?:\.\d+)?)([smhdwy]))?", re.ASCII)
-_LENGTH = re.compile(r"(\d+(?:\.\d+)?)([smhdwy])", re.ASCII)
+_RELATIVE = re.compile(r"now(?:-(\d{1,12}(?:\.\d{1,9})?)([smhdwy]))?", re.ASCII)
+_LENGTH = re.compile(r"(\d{1,12}(?:\.\d{1,9})?)([smhdwy])", re.ASCII)
 _SECONDS = re.compile(r"\d{1,12}(?:\.\d{1,9})?", re.ASCII)
 
 
@@ -45,7 +49,7 @@ def parse_length(text: str) -> float:
     """Seconds of a length like `3h` or `10d`."""
     match = _LENGTH.fullmatch(text)
     if match is None:
-        raise UsageError(f"length {text!r}: write a number and one of s m h d w y, like 3h or 10d")
+        raise UsageError(f"length {text[:MOST_TOLD]!r}: write a number and one of s m h d w y, like 3h or 10d")
     return float(match[1]) * UNITS[match[2]]
 
 
@@ -59,7 +63,14 @@ def length(seconds: float) -> str:
 
 
 def parse_time(text: str, now: int, name: str = "time") -> int:
-    """Nanoseconds of a time as written in a URL."""
+    """Nanoseconds of a time as written in a URL: 1970 to 2262."""
+    time = _parse_time(text, now, name)
+    if not 0 <= time <= LATEST:
+        raise UsageError(f"{name} {text!r} is not a time between 1970 and 2262")
+    return time
+
+
+def _parse_time(text: str, now: int, name: str) -> int:
     relative = _RELATIVE.fullmatch(text)
     if relative is not None:
         return now - (round(float(relative[1]) * UNITS[relative[2]] * NANO) if relative[1] else 0)
@@ -113,7 +124,7 @@ def _parse_rfc3339(text: str, name: str) -> int:
         when = datetime.fromisoformat(text.replace(" ", "+") if text.count(" ") == 1 and "T" in text else text)
     except ValueError:
         raise UsageError(
-            f"{name} {text!r} is not a time: write now, now-3h, 2026-11-21T10:00:00Z or Unix seconds"
+            f"{name} {text[:MOST_TOLD]!r} is not a time: write now, now-3h, 2026-11-21T10:00:00Z or Unix seconds"
         ) from None
     if when.tzinfo is None:
         when = when.replace(tzinfo=UTC)

@@ -8,6 +8,10 @@ from smokemesh.model.alert import Alert
 
 def rule_words(alert: Alert, t: Catalogue) -> str:
     """When an alert is raised."""
+    return t.spaced(_words(alert, t))
+
+
+def _words(alert: Alert, t: Catalogue) -> str:
     match alert.type:
         case "loss" | "rtt":
             return pattern_words(parse_pattern(alert.pattern, alert.type), t)

@@ -11,6 +11,7 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from smokemesh.master.web.hosts import shown_host
 from smokemesh.master.web.status import visible
 from smokemesh.model.target import Node
 from smokemesh.settings.shape import MasterSettings
@@ -47,7 +48,7 @@ class Index:
         return Found(tuple(self._nodes[k] for k in hits))
 
     def expression(self, typed: str) -> Found:
-        """Places whose menu text or title matches, whatever the case, in the order of their menu texts."""
+        """Places with a menu text, name, title, path or host that matches, in the order of their menu texts."""
         written = typed[:MOST_TYPED].strip()
         if not written:
             return Found(())
@@ -58,22 +59,25 @@ class Index:
         return Found(self._sorted(hits))
 
     def _matching(self, expression: str) -> list[int]:
-        columns = ([node.menu or node.name for node in self._nodes], [node.title for node in self._nodes])
         matches = [
             pc.match_substring_regex(pa.array(column, pa.string()), expression, ignore_case=True).to_pylist()
-            for column in columns
+            for column in zip(*map(_columns, self._nodes), strict=True)
         ]
         return [k for k, found in enumerate(zip(*matches, strict=True)) if any(found)]
 
     def _holding(self, text: str) -> list[int]:
-        return [k for k, node in enumerate(self._nodes) if text in self._names[k] or text in node.title.casefold()]
+        return [k for k in range(len(self._nodes)) if text in self._texts[k]]
 
     def _sorted(self, hits: list[int]) -> tuple[Node, ...]:
         return tuple(self._nodes[k] for k in sorted(hits, key=lambda k: self._names[k]))
 
 
+def _columns(node: Node) -> tuple[str, ...]:
+    return node.menu or node.name, node.name, node.title, node.path, shown_host(node.target)
+
+
 def _text(node: Node) -> str:
-    return "\n".join((node.menu, node.title, node.path, node.target.host if node.target else ""))
+    return "\n".join(_columns(node))
 
 
 def keeper() -> Callable[[MasterSettings], Index]:
