@@ -221,7 +221,7 @@ def test_words_are_in_the_readers_language(client: TestClient[Litestar]) -> None
         trial(client, **asked)["words"] == "RTT below 10.0 ms, then up to 3 rounds of any kind, then RTT above 100 ms"
     )
     answer = client.post("/api/v1/alerts/test?lang=zh", json=asked).json()
-    assert answer["words"] == "RTT 低于 10.0 ms，然后最多 3 轮任意结果，然后RTT 高于 100 ms"
+    assert answer["words"] == "RTT 低于 10.0 ms，然后最多 3 轮任意结果，然后 RTT 高于 100 ms"
 
 
 def test_matchers_and_rules_of_the_settings_are_tried(client: TestClient[Litestar]) -> None:
@@ -312,3 +312,36 @@ def test_incidents_are_listed(catalogue: Catalogue) -> None:
     assert "2 h" in every
     only = CliRunner().invoke(silences.incidents, ["--open", "--json"], catch_exceptions=False).output
     assert [one["id"] for one in json.loads(only)] == [2]
+    assert "1970-01-01T02:00:00Z" in every
+    assert "." not in every.split("since")[1].split("Z")[0].rpartition(" ")[2]
+
+
+@pytest.mark.usefixtures("typed")
+@pytest.mark.parametrize(
+    ("option", "value"), [("--target", "/Nope|Nope"), ("--target", "/a/*"), ("--alert", "nope"), ("--agent", "nobody")]
+)
+def test_a_filter_typed_wrongly_is_no_empty_table(option: str, value: str) -> None:
+    with pytest.raises(UsageError, match="there is no such") as refused:
+        CliRunner().invoke(silences.incidents, [option, value], catch_exceptions=False)
+    assert refused.value.exit_status == 2
+
+
+@pytest.mark.usefixtures("typed")
+def test_a_silence_that_fits_nothing_now_is_made_with_a_warning() -> None:
+    done = CliRunner().invoke(silences.command, ["add", "--target", "/Nope/*", "--for", "1h"], catch_exceptions=False)
+    assert done.exit_code == 0
+    assert "warning: target '/Nope/*' fits no target now" in done.output
+    assert "warning" not in run("add", "--target", "/a/*", "--for", "1h")
+
+
+@pytest.mark.usefixtures("typed")
+def test_numbers_no_database_holds_are_told_in_one_line() -> None:
+    with pytest.raises(NotFound, match="silence 9+: there is none with that number"):
+        run("end", "9" * 20)
+
+
+@pytest.mark.usefixtures("typed")
+def test_tables_have_times_to_the_second() -> None:
+    run("add", "--target", "/a/*", "--for", "1h", "--from", "1800000000.123456789")
+    assert "2027-01-15T08:00:00Z" in run("list")
+    assert json.loads(run("list", "--json"))[0]["begin"] == "2027-01-15T08:00:00.123456789Z"

@@ -23,3 +23,10 @@ def test_an_agent_that_is_up() -> None:
 def test_an_agent_that_fell_silent() -> None:
     assert row(QUIET | {"seen": "…", "silent": 99.0, "clock_offset": 0.2})["state"] == "silent"
     assert row(QUIET | {"clock_offset": 0.2})["clock"] is None
+
+
+def test_a_slave_tells_nothing_of_its_program() -> None:
+    silent = HEALTH | {"pings_per_second": 0.0, "rss": 0, "spool_rounds": 0, "last_error": ""}
+    found = row(QUIET | {"kind": "slave", "alive": True, "seen": "…", "silent": 3.2, "health": silent})
+    assert (found["pings"], found["memory"], found["spool"]) == (None, None, None)
+    assert (found["state"], found["version"]) == ("up", "0.1.0")

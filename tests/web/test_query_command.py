@@ -32,10 +32,19 @@ def test_a_table_for_people(address: str) -> None:
     assert 10 <= len(rows) <= 13
 
 
+def test_a_page_of_several_targets_names_the_target_of_each_line(address: str) -> None:
+    done = run("/compare", "--master", address, "--from", "now-1h", "--points", "2")
+    assert done.returncode == 0, done.stderr
+    heads = [line.partition(": median")[0] for line in done.stdout.splitlines() if ": median" in line]
+    assert heads[0] == "zurich <Zürich: /transit/europe/zurich seen from slater"
+    assert any(head.endswith(": /transit/tokyo seen from boomer") for head in heads)
+
+
 def test_the_head_line_says_what_may_be_the_agents_own_and_a_range_that_is_wider() -> None:
     summary = {"median_average": 0.01, "loss_average": 0.05, "sent": 900, "received": 855, "deviation": 0.001,
                "doubtful": 12}  # fmt: skip
-    series = {"target": "/a", "title": "b", "summary": summary, "step": 3600.0, "time": [], "begin": 0.0, "end": 7200.0}
+    series = {"target": "/a", "page": "/a", "title": "b", "summary": summary, "step": 3600.0, "time": [], "begin": 0.0,
+              "end": 7200.0}  # fmt: skip
     reply = {"begin": 1000.0, "end": 3000.0, "now": 1e9, "series": [series]}
     with CliRunner().isolation() as (out, *_):
         show(reply)

@@ -40,6 +40,8 @@ def command(master: str, json: bool, ca_file: str | None) -> None:
 def row(agent: dict[str, Any]) -> dict[str, Any]:
     """One agent as people read it."""
     health = agent.get("health") or {}
+    # A slave says nothing of its program: those figures are not zero, they are not known.
+    own = health if agent.get("kind") != "slave" else {}
     offset, silent = agent.get("clock_offset"), agent.get("silent")
     return {
         "name": agent["name"],
@@ -47,11 +49,11 @@ def row(agent: dict[str, Any]) -> dict[str, Any]:
         "state": "up" if agent["alive"] else "silent" if agent["seen"] else "never heard",
         "heard": f"{silent:.0f} s ago" if silent is not None else None,
         "targets": agent["targets"],
-        "pings": f"{health['pings_per_second']:.1f}" if health else None,
-        "spool": health.get("spool_rounds"),
+        "pings": f"{own['pings_per_second']:.1f}" if own else None,
+        "spool": own.get("spool_rounds"),
         # Less than that is the way between agent and master.
         "clock": f"{offset:+.1f} s" if offset is not None and abs(offset) >= 0.5 else None,
-        "memory": f"{health['rss'] / 2**20:.0f} MiB" if health else None,
+        "memory": f"{own['rss'] / 2**20:.0f} MiB" if own else None,
         "version": health.get("version"),
         "trouble": health.get("last_error"),
     }

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import click
 
-from smokemesh.cli.output import print_json, print_table
+from smokemesh.cli.output import moment, print_json, print_table
 from smokemesh.errors import NotFound, UsageError
 
 INCIDENTS: Final = {
@@ -152,7 +152,9 @@ def _show(reply: dict[str, Any], everything: bool) -> None:
     shown = rows if everything else [row for row in rows if row["state"] in ("raised", "cleared")]
     by = f" as {reply['agent']} saw it" if reply.get("agent") else ""
     if shown:
-        print_table(shown, STEPS)
+        # Only patterns say which of their entries met which round: a matcher, or a rule of ours, judges as a whole.
+        told = any(row["why"] for row in shown)
+        print_table(shown, STEPS if told else {key: name for key, name in STEPS.items() if key != "why"})
     click.echo(f"{len(rows)} rounds{by}: {reply['raised']} raised, {reply['cleared']} cleared")
 
 
@@ -163,7 +165,7 @@ def _step(reply: dict[str, Any], k: int) -> dict[str, Any]:
     step = steps[k]
     because = "" if step["change"] == "cleared" else "; ".join(_reasons(reply, steps, k))
     return {
-        "round": step["time"] or k + 1,  # a made-up round has no moment, only a number
+        "round": moment(step["time"]) or k + 1,  # a made-up round has no moment, only a number
         "loss": percent(step["loss"]),
         "rtt": duration(step["rtt"]),
         "state": step["change"] or ("on" if step["on"] else "off"),
@@ -198,7 +200,8 @@ def _incident(one: dict[str, Any]) -> dict[str, Any]:
     muted = f"not told ({one['muted']})" if one["muted"] else ""
     return {
         **one,
-        "length": span(one["length"]),
+        "begun": moment(one["begun"]),
+        "length": span(round(one["length"])),
         "worst": f"{percent(one['worst_loss'])} lost, {duration(one['worst_rtt'])}",
         "state": " ".join(part for part in ("ended" if one["ended"] else "raised", muted) if part),
     }

@@ -1,6 +1,7 @@
 """How commands print data: one JSON document for programs, a plain table for people."""
 
 import json
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,6 +12,11 @@ import click
 def print_json(value: Any) -> None:
     """One document, readable and unescaped."""
     click.echo(json.dumps(value, ensure_ascii=False, indent=2))
+
+
+def moment(text: str | None) -> str | None:
+    """An RFC 3339 time to the second, for tables: nobody reads nanoseconds."""
+    return re.sub(r"(?<=:\d\d)\.\d+(?=Z$)", "", text) if text else text
 
 
 def print_table(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> None:

@@ -112,8 +112,7 @@ def show(reply: dict[str, Any]) -> None:
         lost = f"{summary['sent'] - summary['received']} of {summary['sent']}"
         doubtful = f", up to {summary['doubtful']} perhaps lost by the agent itself" if summary["doubtful"] else ""
         click.echo(
-            ("\n" if place else "")
-            + f"{series['target']} seen from {series['title']}: median {duration(summary['median_average'])}, "
+            ("\n" if place else "") + f"{_seen(series)}: median {duration(summary['median_average'])}, "
             f"loss {percent(summary['loss_average'])} ({lost}{doubtful}), sd {duration(summary['deviation'])}, "
             f"one line stands for {span(series['step'])}{_widened(reply, series)}"
         )
@@ -121,6 +120,14 @@ def show(reply: dict[str, Any]) -> None:
             click.echo("nothing was measured in this range")
             continue
         print_table([_row(series, k) for k in range(len(series["time"]))], _COLUMNS)
+
+
+def _seen(series: dict[str, Any]) -> str:
+    """Which target as who sees it; on a page of several targets the title names the line, not the place."""
+    if series["page"] == series["target"]:
+        return f"{series['target']} seen from {series['title']}"
+    address = f" · {series['address']}" if series["address"] else ""
+    return f"{series['title']}: {series['target']} seen from {series['agent']}{address}"
 
 
 def _widened(reply: dict[str, Any], series: dict[str, Any]) -> str:

@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 
 import click
 
-from smokemesh.cli.output import print_json, print_table
+from smokemesh.cli.output import moment, print_json, print_table
 from smokemesh.errors import UsageError
 
 SILENCE_COLUMNS: Final = {
@@ -39,7 +39,7 @@ def command() -> None:
 def list_silences(every: bool, as_json: bool, master: str, ca_file: str | None) -> None:
     """Show silences, the newest first."""
     found = _get(master, f"silences?state={'all' if every else 'standing'}", ca_file)
-    print_json(found) if as_json else print_table(found, SILENCE_COLUMNS)
+    print_json(found) if as_json else print_table([silence_row(one) for one in found], SILENCE_COLUMNS)
 
 
 @command.command("add")
@@ -64,7 +64,9 @@ def add(as_json: bool, master: str, ca_file: str | None, **wanted: str) -> None:
     if as_json:
         print_json(made)
     else:
-        click.echo(f"silence {made['id']} of {made['target']} stands until {made['end']}")
+        click.echo(f"silence {made['id']} of {made['target']} stands until {moment(made['end'])}")
+    for warning in made["warnings"]:
+        click.echo(f"warning: {warning}", err=True)
 
 
 @command.command("end")
@@ -74,7 +76,7 @@ def add(as_json: bool, master: str, ca_file: str | None, **wanted: str) -> None:
 def end_silence(number: int, master: str, ca_file: str | None) -> None:
     """End the silence NUMBER now."""
     made = _post(master, f"silences/{number}/end", {}, ca_file)
-    click.echo(f"silence {made['id']} of {made['target']} ended {made['end']}")
+    click.echo(f"silence {made['id']} of {made['target']} ended {moment(made['end'])}")
 
 
 @click.command("incidents")
@@ -106,8 +108,14 @@ def incident_row(one: dict[str, Any]) -> dict[str, Any]:
         **one,
         "state": "ended" if one["ended"] else "open",
         "worst": f"{percent(one['worst_loss'])} loss{rtt}",
+        "begun": moment(one["begun"]),
         "length": span(round(one["length"])),
     }
+
+
+def silence_row(one: dict[str, Any]) -> dict[str, Any]:
+    """A silence as people read it."""
+    return {**one, "begin": moment(one["begin"]), "end": moment(one["end"])}
 
 
 def _get(master: str, path: str, ca_file: str | None) -> Any:
