@@ -124,7 +124,7 @@ def test_variables(
 
 def test_what_is_other_than_in_smokeping_is_said() -> None:
     curl = map_probe("Curl", {"extraargs": "-4 --head -x proxy"}, 300.0, 20)
-    assert curl.notes == ("tells curl --head -x proxy (extraargs), which is not followed here",)
+    assert curl.notes == ("tells curl --head -x *** (extraargs), which is not followed here",)
     (blaze,) = map_probe("FPing", {"blazemode": "true"}, 300.0, 20).notes
     assert "every ping counts" in blaze
 
@@ -181,3 +181,8 @@ def test_a_record_nobody_knows_is_told_before_it_is_asked_for() -> None:
     with pytest.raises(Unusable, match="asks for FOO, which is no type of record"):
         map_probe("AnotherDNS", {"recordtype": "FOO"}, 300.0, 20)
     assert map_probe("AnotherDNS", {"recordtype": "TYPE65400"}, 300.0, 20).options["type"] == "TYPE65400"
+
+
+def test_what_curl_is_told_beside_is_named_without_passwords() -> None:
+    made = map_probe("Curl", {"extraargs": "-s -u me:secret --proxy-user=me:secret"}, 300.0, 20)
+    assert made.notes == ("tells curl -u *** --proxy-user (extraargs), which is not followed here",)

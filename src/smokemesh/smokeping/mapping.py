@@ -335,7 +335,7 @@ def _with_extra(made: Mapped, variables: Variables) -> Mapped:
             elif key:
                 options[key] = value
         else:
-            strange.append(word)
+            strange.append(word.partition("=")[0] if word.startswith("-") else "***")  # it may be a password
     notes = (f"tells curl {' '.join(strange)} (extraargs), which is not followed here",) if strange else ()
     return replace(made, values=values, options=options, notes=(*made.notes, *notes))
 
