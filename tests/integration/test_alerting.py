@@ -19,7 +19,7 @@ from smokemesh.model.alert import Alert, Delivery, Incident, Silence
 from smokemesh.model.alert import Alerting as Settings
 from smokemesh.model.assignment import task_id
 from smokemesh.model.probe import Probe
-from smokemesh.model.rounds import RoundBatch
+from smokemesh.model.rounds import Flag, RoundBatch
 from smokemesh.model.target import Node, Target
 from smokemesh.settings.shape import MasterSettings
 from smokemesh.storage.alert_log import AlertLog
@@ -231,6 +231,37 @@ def test_no_round_overtakes_those_beyond_the_queue(
     put(store, alerting, clock, "/over", (6, 9))  # and now there is
     alerting.step()
     assert alerting.book.counters.rounds == 6
+
+
+@pytest.mark.parametrize(("sent", "muted", "told"), [(0, "", ["raised"]), (10, "parent:{}", [])])
+@pytest.mark.parametrize("name", ["child", "kind", "enfant", "figlio"])  # in whatever order they are read back
+def test_what_is_read_back_is_explained_by_parents_that_are_down(
+    store: ClickHouseRounds, new_catalogue: Callable[[], Catalogue], name: str, sent: int, muted: str, told: list[str]
+) -> None:
+    """Those an agent had no time for explain nothing."""
+    catalogue, clock = new_catalogue(), Clock()
+    above, name = f"/{name}{sent}/parent", f"/{name}{sent}/child"
+    plain = settings(above, name, alerts=(LOSSY,))
+    parent, child = plain.tree.children
+    assert child.target is not None
+    child = replace(child, target=replace(child.target, parents=(above,)))
+    of = replace(plain, tree=replace(plain.tree, children=(parent, child)))
+    judge(store, catalogue, clock, of).step()
+    for number in (1, 2):
+        put(store, None, clock, name, (number, 9))
+    whole = batch(clock, (above, 3, 10, 0.0))
+    columns: dict[str, Any] = {
+        "task": whole.task,
+        "time": whole.time,
+        "step": whole.step,
+        "flags": [int(Flag.OWN_DELAY)],
+    }
+    columns |= {"sent": [sent], "received": [0], "rtts": [float("nan")] * sent}
+    store.insert("a", RoundBatch.from_columns(1, columns), f"unsent/{clock.first}")
+    clock.now = clock.first + 4 * STEP * SECOND
+    judge(store, catalogue, clock, of).step()
+    (incident,), deliveries = outcome(catalogue)
+    assert (incident.target, incident.muted, [one.what for one in deliveries]) == (name, muted.format(above), told)
 
 
 def test_a_first_round_that_is_refused_is_judged_when_it_is_read_back(

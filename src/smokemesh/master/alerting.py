@@ -12,11 +12,12 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from smokemesh.analysis.alerts.observe import is_down
 from smokemesh.errors import SmokemeshError
 from smokemesh.master.alert_book import Book
 from smokemesh.master.alert_words import firing
 from smokemesh.master.metrics import Label
-from smokemesh.model.rounds import Flag, RoundBatch
+from smokemesh.model.rounds import RoundBatch
 from smokemesh.model.series import SeriesQuestion
 from smokemesh.settings.shape import MasterSettings
 from smokemesh.storage.catalogue import Catalogue
@@ -225,9 +226,12 @@ class Alerting:
         """The rounds of each pair since it was judged; of one not known yet, since its first that was missed."""
         judged, watched = self.book.judged(missed), self.book.watched()
         since = min(judged.values(), default=now)
-        for newest in self._store.latest(sorted(watched), since, now + round(AHEAD * SECOND)):
-            lost = newest.received == 0 and (newest.sent > 0 or bool(newest.flags & Flag.UNRESOLVED))
-            self.book.hush.saw(newest.task, newest.agent, newest.time, newest.step, lost)
+        found = self._store.latest(sorted(watched), since, now + round(AHEAD * SECOND))
+        # How parents are comes first, whatever the order: it decides who is told of their children.
+        for newest in found:
+            down = is_down(newest.sent, newest.received, newest.flags)
+            self.book.hush.saw(newest.task, newest.agent, newest.time, newest.step, down)
+        for newest in found:
             begin = judged.get((newest.task, newest.agent))
             if begin is None or newest.time <= begin:
                 continue

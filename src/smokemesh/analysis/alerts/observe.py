@@ -4,7 +4,7 @@ RTTs travel and are kept as float32, limits are written in decimal. Half of all 
 above, so an RTT of exactly 100 ms would be above a limit of 100 ms; hence RTTs are taken as the decimals they stand for.
 """
 
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,9 +45,20 @@ def doubtful(batch: RoundBatch) -> NDArray[np.bool_]:
 
     Where an agent was too busy to send every ping, what it sent is judged; where it sent none, it says nothing.
     """
-    own_drops = (batch.flags & int(Flag.OWN_DROPS)) != 0
-    unsent = (batch.sent == 0) & ~_unresolved(batch)
-    return ((batch.flags & _DOUBTFUL) != 0) | (own_drops & (batch.received < batch.sent)) | unsent
+    doubts: NDArray[np.bool_] = _is_doubtful(batch.sent, batch.received, batch.flags)
+    return doubts
+
+
+def is_down(sent: int, received: int, flags: int) -> bool:
+    """All of a round was lost, and the target is to be blamed."""
+    return received == 0 and not _is_doubtful(sent, received, flags)
+
+
+def _is_doubtful(sent: Any, received: Any, flags: Any) -> Any:
+    """Of one round or of columns."""
+    own_drops = (flags & int(Flag.OWN_DROPS)) != 0
+    unsent = (sent == 0) & ((flags & int(Flag.UNRESOLVED)) == 0)
+    return ((flags & _DOUBTFUL) != 0) | (own_drops & (received < sent)) | unsent
 
 
 def decimals(rtts: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -70,12 +81,8 @@ def decimals(rtts: NDArray[np.float32]) -> NDArray[np.float64]:
 def _loss(batch: RoundBatch) -> stats.Column:
     """A name that does not resolve is a host that cannot be reached."""
     loss = stats.loss(batch.sent, batch.received)
-    loss[_unresolved(batch)] = 1.0
+    loss[(batch.flags & int(Flag.UNRESOLVED)) != 0] = 1.0
     return loss
-
-
-def _unresolved(batch: RoundBatch) -> NDArray[np.bool_]:
-    return (batch.flags & int(Flag.UNRESOLVED)) != 0
 
 
 def _most(rtts: stats.RTTs) -> stats.Column:
