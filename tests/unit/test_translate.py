@@ -453,3 +453,15 @@ title = both
     assert run("", slaves=slaves + "+ local-slave\ndisplay_name = x\ncolor = 00ff00\n").agents.keys() >= {
         "local-slave", "local-slave-slave", "tokyo",
     }  # fmt: skip
+
+
+def test_a_step_of_days_is_a_day_and_said() -> None:
+    found = run("+ A\nhost = 127.0.0.1\n", database=DATABASE.replace("step = 60", "step = 172800"))
+    assert 86_400.0 in {probe.step for probe in found.probes.values()}
+    assert any("172800 seconds are more than a day" in warning for warning in found.warnings)
+
+
+def test_old_addresses_take_no_place_a_page_may_have() -> None:
+    plain = run("+ A\nhost = 127.0.0.1\n", general=GENERAL.replace("smokeping.cgi", "targets"))
+    assert plain.smokeping.path == "/smokeping.cgi"
+    assert any("/targets is no path of a CGI" in warning for warning in plain.warnings)

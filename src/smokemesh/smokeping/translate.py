@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from smokemesh.smokeping.fit import LONGEST_STEP
 from smokemesh.smokeping.mapping import NOT_NEEDED
 from smokemesh.smokeping.shape import Configuration, Section
 from smokemesh.smokeping.spell import days, spell
@@ -29,6 +30,8 @@ _MEANT: Final = {
     "charts": frozenset(),
 }  # fmt: skip
 #: What we keep anyway, seconds: raw, 5m, 1h, 1d.
+#: Paths at which a CGI may be meant; any other may be a page's.
+_CGI: Final = re.compile(r"smokeping[^/]*/?$|\.f?cgi$|\.pl$", re.IGNORECASE)
 _KEPT: Final = (("raw", 0.0, 30), ("5m", 300.0, 180), ("1h", 3600.0, 3 * 365), ("1d", 86400.0, 10 * 365))
 
 
@@ -124,9 +127,20 @@ class _Translator:
     def _smokeping(self) -> dict[str, Any]:
         c = self.configuration
         made: dict[str, Any] = {}
+        if number(c.database.get("step", "300")) > LONGEST_STEP:
+            file, line = c.database.lines.get("step", (c.database.file, c.database.line))
+            self.warnings.append(
+                f"{file}:{line}: step: {c.database.get('step')[:40]} seconds are more than a day; here it is a day"
+            )
         path = urlsplit(c.general.get("cgiurl")).path
-        if re.fullmatch(r"(/[A-Za-z0-9_.~+-]+)+/?", path) and "/." not in path:
+        if re.fullmatch(r"(/[A-Za-z0-9_.~+-]+)+/?", path) and "/." not in path and _CGI.search(path):
             made["path"] = path
+        elif path.strip("/"):
+            file, line = c.general.lines.get("cgiurl", (c.general.file, c.general.line))
+            self.warnings.append(
+                f"{file}:{line}: cgiurl: {path} is no path of a CGI, pages may stand there; slaves and old addresses "
+                "are served at /smokeping.cgi"
+            )
         if c.slaves:
             if secrets := c.slaves.get("secrets"):
                 made["secrets_file"] = secrets
