@@ -117,7 +117,9 @@ function startSilences(): void {
   form?.addEventListener("submit", (event) => {
     event.preventDefault();
     const wanted = Object.fromEntries(new FormData(form).entries());
-    post("silences", wanted).then(again).then(() => tell(null), tell);
+    post<{ warnings: string[] }>("silences", wanted)
+      .then((made) => again().then(() => tell(made.warnings.length > 0 ? new Error(made.warnings.join("; ")) : null)))
+      .catch(tell);
   });
   document.addEventListener("click", (event) => {
     const number = (event.target as HTMLElement).dataset?.["endSilence"];

@@ -456,7 +456,7 @@ title = both
 
 
 def test_a_step_of_days_is_a_day_and_said() -> None:
-    found = run("+ A\nhost = 127.0.0.1\n", database=DATABASE.replace("step = 60", "step = 172800"))
+    found = run("+ A\nhost = 127.0.0.1\n", database=DATABASE.replace("300", "172800", 1))
     assert 86_400.0 in {probe.step for probe in found.probes.values()}
     assert any("172800 seconds are more than a day" in warning for warning in found.warnings)
 

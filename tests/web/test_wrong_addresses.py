@@ -84,15 +84,16 @@ def test_a_filter_that_names_nothing_says_so(client: TestClient[Litestar], name:
     refused = client.get("/api/v1/incidents", params={name: value})
     assert refused.status_code == 400
     assert refused.json()["message"].startswith(f"{name} {value!r}: there is no such")
-    page = client.get("/incidents", params={name: value})
+    page = client.get("/incidents", params={name: value}, headers={"Accept-Language": "en"})
     assert page.status_code == 200
-    assert "there is no such" in page.text
+    assert f"There is no {'place' if name == 'target' else name} {value}" in page.text
+    assert "Nothing is wrong" not in page.text
 
 
 @pytest.mark.parametrize(("name", "value"), [("target", "/changzhou"), ("alert", "someloss"), ("agent", "slater")])
 def test_a_filter_that_only_finds_nothing_is_no_mistake(client: TestClient[Litestar], name: str, value: str) -> None:
     assert client.get("/api/v1/incidents", params={name: value}).json() == []
-    assert "there is no such" not in client.get("/incidents", params={name: value}).text
+    assert "There is no" not in client.get("/incidents", params={name: value}).text
 
 
 def test_what_is_gone_from_the_configuration_is_found_by_its_incidents(

@@ -33,7 +33,7 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
     multiple=True,
     metavar="WHAT",
     help="Beside limits.commands: path of a program the master may have run, name of a tool whose every option is "
-    "followed, or * for all.",
+    "followed, smtp for whole messages, or * for all.",
 )
 @click.option("--pid-dir", metavar="DIR", help="Write the process number to DIR/smokemesh-agent.pid.")
 @click.option("--logfile", metavar="FILE", help="Log to FILE instead of stderr.")

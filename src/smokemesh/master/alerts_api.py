@@ -121,22 +121,26 @@ def get_incidents(
 
 def refuse_unknown(desk: Desk, **asked: str) -> None:
     """UsageError when a filter names what there is not."""
+    known = {"alert": list(desk.settings.alerts), "agent": agent_names(desk)}
     if unknown := unknown_names(desk, **asked):
-        raise UsageError("; ".join(unknown))
+        told = [
+            f"{kind} {name[:MOST_TEXT]!r}: there is no such {'place in the tree' if kind == 'target' else kind}, "
+            "nor an incident of one" + (f"; there are {', '.join(known[kind]) or 'none'}" if kind in known else "")
+            for kind, name in unknown
+        ]
+        raise UsageError("; ".join(told))
 
 
-def unknown_names(desk: Desk, *, target: str, alert: str, agent: str) -> list[str]:
-    """What neither the configuration knows nor any incident names, a line for each."""
-    log, found = log_of(desk), []
-    path = "/" + target.strip("/")
+def unknown_names(desk: Desk, *, target: str, alert: str, agent: str) -> list[tuple[str, str]]:
+    """What neither the configuration knows nor any incident names: whether target, alert or agent, and the name."""
+    log, path = log_of(desk), "/" + target.strip("/")
+    found = []
     if path != "/" and desk.settings.tree.find(path) is None and not log.incidents(target=path, most=1):
-        found.append(f"target {target[:MOST_TEXT]!r}: there is no such place in the tree, nor an incident of one")
+        found.append(("target", target))
     if alert and alert not in desk.settings.alerts and not log.incidents(alert=alert, most=1):
-        known = ", ".join(desk.settings.alerts) or "none"
-        found.append(f"alert {alert[:MOST_TEXT]!r}: there is no such alert, nor an incident of one; there are {known}")
+        found.append(("alert", alert))
     if agent and agent not in agent_names(desk) and not log.incidents(agent=agent, most=1):
-        known = ", ".join(agent_names(desk)) or "none"
-        found.append(f"agent {agent[:MOST_TEXT]!r}: there is no such agent, nor an incident it saw; there are {known}")
+        found.append(("agent", agent))
     return found
 
 
