@@ -320,6 +320,14 @@ def test_a_silence_keeps_quiet_and_what_outlasts_it_is_told() -> None:
     assert world.told == ["lossy raised", "lossy cleared"]
 
 
+def test_the_end_of_what_was_told_is_told_in_a_silence_too() -> None:
+    world = World(settings(LOSS))
+    world.rounds(9, 9)
+    world.book.hush.silences = [Silence(id=8, begin=0, end=1, target="*", alert="*", agent="*")]
+    world.round(0, 2)
+    assert world.told == ["lossy raised", "lossy cleared"]
+
+
 FIRST = replace(LOSS, name="first", priority=1, pattern=">70%")
 SECOND_ONE = replace(LOSS, name="second", priority=2, pattern=">50%")
 OTHER = replace(LOSS, name="other", priority=0, pattern=">50%")

@@ -265,7 +265,9 @@ class Book:
         return standing
 
     def _close(self, standing: Standing, time: int, what: str, now: int, why: str = "") -> None:
-        """The alert is off. Whoever was told that it was raised is told that it is cleared, unless all is to be quiet."""
+        """The alert is off. Whoever was told that it was raised is told that it is cleared, in a silence too: a pager that
+        never hears of it would go on ringing.
+        """
         del self.cases[standing.key]
         self.hush.closed(standing)
         reason = "" if why else self.hush.reason(standing, self.cases, now)
@@ -275,7 +277,7 @@ class Book:
         muted = standing.incident.muted if standing.told else reason
         standing.change(ended=max(time, standing.incident.begun), muted=muted)
         standing.change(detail=self._detail(standing, why))
-        if standing.told and what == CLEARED and standing.compiled.edge and not self.hush.silence(standing):
+        if standing.told and what == CLEARED and standing.compiled.edge:
             self._tell(standing, CLEARED, now, time)
         self._ended.append(standing)
         self._gone.append(standing.key)
