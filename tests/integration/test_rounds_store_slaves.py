@@ -85,3 +85,20 @@ def test_a_large_group_is_cut_where_agents_do_not_matter(tmp_path: Path) -> None
             assert len(found) == last
     finally:
         store.close()
+
+
+@pytest.mark.parametrize("tasks", [1, 40_000])
+def test_rounds_of_many_tasks_fit_into_memory(tmp_path: Path, tasks: int) -> None:
+    """Each round of another task makes a sketch at every level: what one statement may have is bounded."""
+    n = 40_000
+    rounds = RoundBatch.from_columns(n, {
+        "task": np.arange(n) % tasks + 1, "time": (NOW + np.arange(n) // tasks * 10 * SECOND), "step": [10.0] * n,
+        "sent": [20] * n, "received": [20] * n, "rtts": np.tile(np.linspace(0.001, 2, 20), n),
+    })  # fmt: skip
+    store = open_rounds(f"chdb://{tmp_path}/rounds")
+    try:
+        store.insert_together([("a", rounds)], "many")
+        (usage,) = (level for level in store.usage() if level.level == "raw")
+        assert usage.rows == n
+    finally:
+        store.close()

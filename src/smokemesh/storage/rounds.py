@@ -7,7 +7,7 @@ sketches and are within `schema.ACCURACY` of a true RTT, least and greatest exac
 
 import ipaddress
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import pairwise
 from typing import Any, Final
@@ -28,8 +28,11 @@ from smokemesh.storage.schema import ACCURACY, BINS, LATEST, RAW, ROLLUPS, Schem
 from smokemesh.storage.statements import statements
 from smokemesh.storage.store import LevelUsage
 
-#: Rounds of one INSERT. Larger batches are cut here, always at the same places, each piece with a token of its own.
+#: Rounds of one INSERT, and rows of rollups they make: each is a sketch in memory until all are written, and more than
+#: these would not fit into what one statement may have. Larger batches are cut, always at the same places, each piece
+#: with a token of its own.
 PIECE: Final = 100_000
+MOST_SKETCHES: Final = 50_000
 #: One INSERT must reach the tables as one block, else a repeated one would be cut elsewhere and not recognized.
 INSERT: Final = {
     "async_insert": 0,
@@ -78,10 +81,10 @@ class ClickHouseRounds:
         """Keep the rounds of several agents at the price of one insert; otherwise as `insert`."""
         batch = RoundBatch.concatenate([part for _, part in parts]) if len(parts) > 1 else parts[0][1]
         who = np.repeat(np.arange(len(parts), dtype=np.int32), [len(part) for _, part in parts])
-        for piece, start in enumerate(range(0, len(batch), PIECE)):
-            part = _slice(batch, start, start + PIECE)
+        for piece, (start, stop) in enumerate(_pieces(batch, who, 0, len(batch))):
+            part = _slice(batch, start, stop)
             settings = INSERT | {"insert_deduplication_token": f"{token}/{piece}"}
-            data = arrows.write_together([agent for agent, _ in parts], who[start : start + PIECE], part)
+            data = arrows.write_together([agent for agent, _ in parts], who[start:stop], part)
             with self._clients.writing() as client:
                 client.raw_insert(RAW, insert_block=data, fmt="Arrow", settings=settings)
         self._clients.settle()
@@ -230,6 +233,27 @@ def _usage(level: str, rows: list[dict[str, Any]], size: int, bin_: int = 0) -> 
             share = size * row["rows"] // total
             return [LevelUsage(level=level, rows=row["rows"], bytes=share, first=row["first"], last=row["last"])]
     return [LevelUsage(level=level, rows=0, bytes=0, first=0, last=0)]
+
+
+def _pieces(batch: RoundBatch, who: NDArray[np.int32], start: int, stop: int) -> Iterator[tuple[int, int]]:
+    """Where each piece begins and ends."""
+    if stop - start > 1 and (stop - start > PIECE or _sketches(batch, who, start, stop) > MOST_SKETCHES):
+        middle = (start + stop) // 2
+        yield from _pieces(batch, who, start, middle)
+        yield from _pieces(batch, who, middle, stop)
+    elif stop > start:
+        yield start, stop
+
+
+def _sketches(batch: RoundBatch, who: NDArray[np.int32], start: int, stop: int) -> int:
+    """How many rows these rounds make in the rollups; an agent's task has one for each bin of each level."""
+    if (stop - start) * len(BINS) <= MOST_SKETCHES:
+        return (stop - start) * len(BINS)
+    # Mixed into one number: that two are taken for one now and then does not matter.
+    pair = batch.task[start:stop] * np.uint64(0x9E3779B97F4A7C15) + who[start:stop].astype(np.uint64)
+    at = batch.time[start:stop] // SECOND
+    bins = ((at // width).astype(np.uint64) * np.uint64(0xD6E8FEB86659FD93) for width in BINS.values())
+    return sum(len(np.unique(pair ^ bin_)) for bin_ in bins)
 
 
 def _slice(batch: RoundBatch, start: int, stop: int) -> RoundBatch:
