@@ -189,3 +189,28 @@ def test_a_person_silences_and_tries_a_pattern(standing: app.Standing) -> None:
         expect(page.locator(".incidents-here a")).to_contain_text("35 % loss, 12.3 ms")
         browser.close()
     assert wrong == []
+
+
+@pytest.mark.browser
+def test_pages_fit_a_phone_and_take_back_what_was_not_understood(standing: app.Standing) -> None:
+    from playwright.sync_api import expect, sync_playwright
+
+    from tests.conftest import BROWSER
+    from tests.web.test_browser import FLAGS
+
+    cut = "[...document.querySelectorAll('.table-scroll, .figures-scroll')].some((one) => one.scrollWidth > one.clientWidth)"
+    with app.serving(standing) as base, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which(BROWSER), args=FLAGS)
+        page = browser.new_page(locale="en-GB", viewport={"width": 390, "height": 844})
+        page.goto(f"{base}/incidents/2")
+        expect(page.locator(".table-scroll")).to_contain_text("noc@x.example")
+        assert not page.evaluate(cut)
+        page.goto(f"{base}/targets/compare")
+        expect(page.locator(".figures.listing tbody tr")).to_have_count(5)
+        assert not page.evaluate(cut)
+        page.goto(f"{base}/targets{PATH}?from=now-1h&to=now-99999999y")
+        expect(page.locator("#not-understood")).to_contain_text("is not a time")
+        expect(page.locator(".figures")).to_be_visible()  # the usual range, and no error in its place
+        page.locator("#ranges [data-range='1h']").click()
+        expect(page.locator("#not-understood")).to_have_count(0)
+        browser.close()

@@ -20,6 +20,13 @@ SECRET = "q1w2e3r4t5y6u7i8o9p0aa"
 BROWSER = {"Accept": "text/html,*/*;q=0.8"}
 
 
+def read(client: TestClient[Litestar], path: str, **asked: str) -> str:
+    """What a page shows, in English: without the texts its script may need."""
+    answer = client.get(path, params=asked or None, headers={"Accept-Language": "en"})
+    assert answer.status_code == 200
+    return answer.text.partition('<script type="application/json"')[0]
+
+
 @pytest.fixture
 def client(master: app.Standing) -> Iterator[TestClient[Litestar]]:
     before = master.settings
@@ -84,16 +91,15 @@ def test_a_filter_that_names_nothing_says_so(client: TestClient[Litestar], name:
     refused = client.get("/api/v1/incidents", params={name: value})
     assert refused.status_code == 400
     assert refused.json()["message"].startswith(f"{name} {value!r}: there is no such")
-    page = client.get("/incidents", params={name: value}, headers={"Accept-Language": "en"})
-    assert page.status_code == 200
-    assert f"There is no {'place' if name == 'target' else name} {value}" in page.text
-    assert "Nothing is wrong" not in page.text
+    page = read(client, "/incidents", **{name: value})
+    assert f"There is no {'place' if name == 'target' else name} {value}" in page
+    assert "Nothing is wrong" not in page
 
 
 @pytest.mark.parametrize(("name", "value"), [("target", "/changzhou"), ("alert", "someloss"), ("agent", "slater")])
 def test_a_filter_that_only_finds_nothing_is_no_mistake(client: TestClient[Litestar], name: str, value: str) -> None:
     assert client.get("/api/v1/incidents", params={name: value}).json() == []
-    assert "There is no" not in client.get("/incidents", params={name: value}).text
+    assert "There is no" not in read(client, "/incidents", **{name: value})
 
 
 def test_what_is_gone_from_the_configuration_is_found_by_its_incidents(
@@ -139,7 +145,7 @@ def test_a_silence_that_fits_nothing_now_is_made_with_a_warning(client: TestClie
 def test_a_page_says_what_of_its_address_it_did_not_understand(
     client: TestClient[Litestar], query: str, told: str
 ) -> None:
-    text = client.get(f"/targets/changzhou/rack29?{query}", headers={"Accept-Language": "en"}).text
+    text = read(client, f"/targets/changzhou/rack29?{query}")
     assert ('id="not-understood"' in text) == bool(told)
     assert told in text
     assert "{" not in text.partition('id="not-understood"')[2].partition("</div>")[0]
