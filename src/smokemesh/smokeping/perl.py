@@ -19,19 +19,21 @@ MOST_VALUES: Final = 4_000_000
 
 #: Data::Dumper puts quotes around whole numbers with more characters than this.
 _BARE: Final = 10
-_SPACE: Final = re.compile(rb"\s*+")
-_BEGIN: Final = re.compile(rb"\s*+\$([A-Za-z_]\w*+)\s*+=")
-_END: Final = re.compile(rb"\s*+;?\s*+\Z")
+# No possessive quantifiers: Python 3.11.2, which Debian 12 has, gets them wrong inside groups. Each of these is written so
+# that there is one way only to match a text, and so takes a time in proportion to it.
+_SPACE: Final = re.compile(rb"\s*")
+_BEGIN: Final = re.compile(rb"\s*\$([A-Za-z_]\w*)\s*=")
+_END: Final = re.compile(rb"\s*(?:;\s*)?\Z")
 #: What nearly every line of a dump is: a quoted key, a plain value, and what follows. Nothing is escaped in either.
 _PLAIN_PAIR: Final = re.compile(
-    rb"\s*+'([^'\\]*+)'\s*+=>\s*+(?:'([^'\\]*+)'|(-?+(?:0|[1-9][0-9]{0,17}+))(?=\s*+[,}])|(undef)\b)\s*+(?:,|(?=\}))"
+    rb"\s*'([^'\\]*)'\s*=>\s*(?:'([^'\\]*)'|(-?(?:0|[1-9][0-9]{0,17}))(?=\s*[,}])|(undef)\b)\s*(?:,|(?=\}))"
 )
-_SINGLE: Final = re.compile(rb"'((?:[^'\\]++|\\.)*+)'", re.DOTALL)
-_DOUBLE: Final = re.compile(rb'"((?:[^"\\$@]++|\\.)*+)"', re.DOTALL)
-_NUMBER: Final = re.compile(rb"[-+]?+(?:0(?![0-9])|[1-9][0-9]*+)(\.[0-9]++)?+([eE][-+]?+[0-9]++)?+(?![\w.])")
-_WORD: Final = re.compile(rb"-?+[A-Za-z_]\w*+(?=\s*+=>)")
-_REFERENCE: Final = re.compile(rb"\$([A-Za-z_]\w*+)((?:\s*+(?:->)?+\s*+(?:\{[^{}]*+\}|\[\s*+[0-9]{1,9}+\s*+\]))*+)")
-_STEP: Final = re.compile(rb"\s*+(?:->)?+\s*+(?:\{\s*+([^{}]*?)\s*+\}|\[\s*+([0-9]++)\s*+\])")
+_SINGLE: Final = re.compile(rb"'([^'\\]*(?:\\.[^'\\]*)*)'", re.DOTALL)
+_DOUBLE: Final = re.compile(rb'"([^"\\$@]*(?:\\.[^"\\$@]*)*)"', re.DOTALL)
+_NUMBER: Final = re.compile(rb"[-+]?(?:0(?![0-9])|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?(?![\w.])")
+_WORD: Final = re.compile(rb"-?[A-Za-z_]\w*(?=\s*=>)")
+_REFERENCE: Final = re.compile(rb"\$([A-Za-z_]\w*)((?:\s*(?:->\s*)?(?:\{[^{}]*\}|\[\s*[0-9]{1,9}\s*\]))*)")
+_STEP: Final = re.compile(rb"\{([^{}]*)\}|\[\s*([0-9]{1,9})\s*\]")
 _SINGLE_ESCAPE: Final = re.compile(rb"\\(['\\])")
 _DOUBLE_ESCAPE: Final = re.compile(rb"\\(?:x\{([0-9A-Fa-f]{1,6})\}|x([0-9A-Fa-f]{1,2})|([0-7]{1,3})|(.))", re.DOTALL)
 _LETTERS: Final = {b"n": 10, b"t": 9, b"r": 13, b"f": 12, b"b": 8, b"a": 7, b"e": 27}
@@ -249,6 +251,7 @@ class _Reader:
         return value
 
     def _step(self, raw: bytes) -> str:
+        raw = raw.strip()
         quoted = _SINGLE.fullmatch(raw)
         return _text(_SINGLE_ESCAPE.sub(rb"\1", quoted[1]) if quoted else raw)
 

@@ -28,8 +28,8 @@ _FORM: Final = "not PATH TAB TIME TAB UPTIME:LOSS:MEDIAN:P1:…:PN"
 _PATH: Final = "with a path that no target can have"
 _TIME: Final = f"with an RTT that is negative or above {MOST_RTT:.0f} s"
 _LOSS: Final = "with a LOSS that does not fit their pings"
-_NUMBER: Final = rb"[-+]?+(?:[0-9]++(?:\.[0-9]*+)?+|\.[0-9]++)(?:[eE][-+]?+[0-9]{1,4}+)?+"
-_VALUES: Final = re.compile(rb"(?:U|%b)(?::(?:U|%b)){3,}+" % (_NUMBER, _NUMBER))
+_NUMBER: Final = rb"[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]{1,4})?"
+_VALUES: Final = re.compile(rb"(?:U|%b)(?::(?:U|%b)){3,}" % (_NUMBER, _NUMBER))
 _KNOWN: Final = b"0123456789.eE+-:U"
 
 
