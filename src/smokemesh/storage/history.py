@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from smokemesh.model.rounds import Flag, RoundBatch
 from smokemesh.settings.shape import Retention
 from smokemesh.storage import arrows
-from smokemesh.storage.rounds import INSERT, PIECE, ClickHouseRounds
+from smokemesh.storage.rounds import INSERT, ClickHouseRounds, pieces
 from smokemesh.storage.schema import ACCURACY, BINS, RAW, ROLLUPS, quoted
 from smokemesh.storage.statements import statements
 
@@ -128,8 +128,8 @@ class HistoryStore(ClickHouseRounds):
             start = stop
         # The rounds come last: of a day that holds coarse rows each round is still looked for when this is cut off here.
         place = np.arange(len(rounds))
-        for start in range(0, len(rounds), PIECE):
-            self._insert(RAW, arrows.write(agent, rounds.where((place >= start) & (place < start + PIECE))))
+        for start, stop in pieces(rounds, np.zeros(len(rounds), np.int32), 0, len(rounds)):
+            self._insert(RAW, arrows.write(agent, rounds.where((place >= start) & (place < stop))))
         return len(fresh), len(rounds)
 
     def native(self, agent: str, tasks: Sequence[int]) -> dict[int, int]:

@@ -81,7 +81,7 @@ class ClickHouseRounds:
         """Keep the rounds of several agents at the price of one insert; otherwise as `insert`."""
         batch = RoundBatch.concatenate([part for _, part in parts]) if len(parts) > 1 else parts[0][1]
         who = np.repeat(np.arange(len(parts), dtype=np.int32), [len(part) for _, part in parts])
-        for piece, (start, stop) in enumerate(_pieces(batch, who, 0, len(batch))):
+        for piece, (start, stop) in enumerate(pieces(batch, who, 0, len(batch))):
             part = _slice(batch, start, stop)
             settings = INSERT | {"insert_deduplication_token": f"{token}/{piece}"}
             data = arrows.write_together([agent for agent, _ in parts], who[start:stop], part)
@@ -235,12 +235,12 @@ def _usage(level: str, rows: list[dict[str, Any]], size: int, bin_: int = 0) -> 
     return [LevelUsage(level=level, rows=0, bytes=0, first=0, last=0)]
 
 
-def _pieces(batch: RoundBatch, who: NDArray[np.int32], start: int, stop: int) -> Iterator[tuple[int, int]]:
-    """Where each piece begins and ends."""
+def pieces(batch: RoundBatch, who: NDArray[np.int32], start: int, stop: int) -> Iterator[tuple[int, int]]:
+    """Where each piece of one insert begins and ends: what a single statement may take of memory is bounded."""
     if stop - start > 1 and (stop - start > PIECE or _sketches(batch, who, start, stop) > MOST_SKETCHES):
         middle = (start + stop) // 2
-        yield from _pieces(batch, who, start, middle)
-        yield from _pieces(batch, who, middle, stop)
+        yield from pieces(batch, who, start, middle)
+        yield from pieces(batch, who, middle, stop)
     elif stop > start:
         yield start, stop
 
