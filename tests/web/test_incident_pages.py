@@ -156,18 +156,18 @@ def test_measured_rounds_are_tried_as_one_agent_saw_them(client: TestClient[Lite
 
 
 @pytest.mark.browser
-def test_a_person_silences_and_tries_a_pattern(standing: app.Standing) -> None:
+def test_a_person_silences_and_tries_a_pattern(standing: app.Standing, address: str) -> None:
     from playwright.sync_api import expect, sync_playwright
 
     from tests.conftest import BROWSER
     from tests.web.test_browser import FLAGS
 
-    with app.serving(standing) as base, sync_playwright() as playwright:
+    with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which(BROWSER), args=FLAGS)
         page = browser.new_page(locale="en-GB")
         wrong: list[str] = []
         page.on("pageerror", lambda error: wrong.append(str(error)))
-        page.goto(f"{base}/incidents/2")
+        page.goto(f"{address}/incidents/2")
         expect(page.locator(".links [data-open-incidents]")).to_have_text("2")
         expect(page.locator("#incident-chart canvas")).to_be_visible()
         page.get_by_role("link", name="Silence it").click()
@@ -176,7 +176,7 @@ def test_a_person_silences_and_tries_a_pattern(standing: app.Standing) -> None:
         expect(page.locator("#silences")).to_contain_text("No silence stands.")
         [silence] = AlertLog(standing.catalogue).silences()
         assert (silence.target, silence.alert) == (PATH, "someloss")
-        page.goto(f"{base}/alerts")
+        page.goto(f"{address}/alerts")
         page.locator("[name=on]").select_option("typed")
         page.locator("[name=history]").fill("0% 20% 20% 0%")
         page.locator("[name=pattern]").fill(">0%,>0%")
@@ -185,30 +185,30 @@ def test_a_person_silences_and_tries_a_pattern(standing: app.Standing) -> None:
         page.locator("[name=pattern]").fill(">20")
         page.locator("#trial button[type=submit]").click()
         expect(page.locator("#trial-problem")).to_contain_text("%")
-        page.goto(f"{base}/targets{PATH}")
+        page.goto(f"{address}/targets{PATH}")
         expect(page.locator(".incidents-here a")).to_contain_text("35 % loss, 12.3 ms")
         browser.close()
     assert wrong == []
 
 
 @pytest.mark.browser
-def test_pages_fit_a_phone_and_take_back_what_was_not_understood(standing: app.Standing) -> None:
+def test_pages_fit_a_phone_and_take_back_what_was_not_understood(standing: app.Standing, address: str) -> None:
     from playwright.sync_api import expect, sync_playwright
 
     from tests.conftest import BROWSER
     from tests.web.test_browser import FLAGS
 
     cut = "[...document.querySelectorAll('.table-scroll, .figures-scroll')].some((one) => one.scrollWidth > one.clientWidth)"
-    with app.serving(standing) as base, sync_playwright() as playwright:
+    with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which(BROWSER), args=FLAGS)
         page = browser.new_page(locale="en-GB", viewport={"width": 390, "height": 844})
-        page.goto(f"{base}/incidents/2")
+        page.goto(f"{address}/incidents/2")
         expect(page.locator(".table-scroll")).to_contain_text("noc@x.example")
         assert not page.evaluate(cut)
-        page.goto(f"{base}/targets/compare")
+        page.goto(f"{address}/targets/compare")
         expect(page.locator(".figures.listing tbody tr")).to_have_count(5)
         assert not page.evaluate(cut)
-        page.goto(f"{base}/targets{PATH}?from=now-1h&to=now-99999999y")
+        page.goto(f"{address}/targets{PATH}?from=now-1h&to=now-99999999y")
         expect(page.locator("#not-understood")).to_contain_text("is not a time")
         expect(page.locator(".figures")).to_be_visible()  # the usual range, and no error in its place
         page.locator("#ranges [data-range='1h']").click()
