@@ -353,6 +353,19 @@ def test_answers(running: Running, method: str, fields: dict[str, str | None], s
     assert (reply.status, reply.body.decode(), reply.headers["content-type"]) == (status, text, "text/plain")
 
 
+@pytest.mark.parametrize(
+    "wrong", [{"slave": "nobody"}, {"key": "0"}, {"protocol": "9"}], ids=["unknown", "key", "protocol"]
+)
+def test_rounds_that_were_not_stored_stay_with_the_slave(running: Running, wrong: dict[str, str]) -> None:
+    """200 would mean to it that they are delivered."""
+    data = "/A\t1700000000\tU:0:1e-3:1e-3:1e-3:1e-3:1e-3:1e-3"
+    usual = {"slave": "fra", "key": protocol.signature(SECRET, data.encode()), "protocol": "2", "data": data}
+    kind = {"Content-Type": "application/x-www-form-urlencoded"}
+    reply = running.ask("POST", "/smokeping.cgi", urllib.parse.urlencode(usual | wrong).encode(), kind)
+    assert reply.status == 403
+    assert reply.body.startswith(b"WARNING: ")
+
+
 def test_secrets_that_others_can_read_are_not_used(running: Running) -> None:
     file = running.folder / "secrets"
     file.chmod(0o644)

@@ -19,6 +19,7 @@ from smokemesh.master.alert_memory import Pair, Watch, is_absent, is_late, kept_
 from smokemesh.master.alert_words import describe
 from smokemesh.master.hush import Hush, Standing
 from smokemesh.master.metrics import Label
+from smokemesh.master.web.hosts import shown_host
 from smokemesh.model.alert import Alert, Alerting, Incident, Notice
 from smokemesh.model.assignment import probe_name, task_id
 from smokemesh.model.rounds import COLUMNS, RoundBatch
@@ -257,7 +258,7 @@ class Book:
             begun=round.time if round else now,
         )  # fmt: skip
         standing = Standing(incident, key=key, compiled=compiled, raised_at=now, alertee=watch.target.alertee)
-        standing.title, standing.host = watch.title, watch.address or watch.target.host
+        standing.title, standing.host = watch.title, watch.address or shown_host(watch.target)
         self.cases[key] = standing
         self.hush.opened(standing)
         self.counters.raised += 1
@@ -408,7 +409,7 @@ class Book:
             self._end_lost(incident, now, "the configuration changed")
             return
         standing = Standing(incident, key=state.key, compiled=found[0], alertee=watch.target.alertee, raised_at=now)
-        standing.title, standing.host, standing.changed = watch.title, watch.address or watch.target.host, False
+        standing.title, standing.host, standing.changed = watch.title, watch.address or shown_host(watch.target), False
         standing.told, standing.told_at = bool(memory.get("told")), int(memory.get("told_at") or 0)
         standing.due, standing.late = str(memory.get("due") or ""), bool(memory.get("late"))
         standing.after = str(memory.get("after") or "")

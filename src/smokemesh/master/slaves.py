@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, TypeVar
 
 import numpy as np
@@ -111,7 +111,8 @@ class Slaves:
             refusal = protocol.wrong_key(name, call.key)
         assert refusal is not None
         self._complain(name, peer, refusal.body.decode("utf-8", "replace").strip())
-        return refusal
+        # To a slave 200 means that its rounds are delivered. These are not: it shall keep them until the secret is put right.
+        return replace(refusal, status=403) if call.data else refusal
 
     def close(self) -> None:
         """Finish what is under way."""

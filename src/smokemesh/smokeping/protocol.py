@@ -25,9 +25,7 @@ _MOST_FIELDS: Final = 32
 _MOST_HEADER: Final = 4096
 _MOST_VALUE: Final = 1024
 _BOUNDARY: Final = re.compile(r'boundary\s*=\s*(?:"([^"]{1,70})"|([^\s;"]{1,70}))', re.IGNORECASE)
-_NAME: Final = re.compile(
-    rb'content-disposition:[^\r\n]*?;\s*name\s*=\s*(?:"([^"\r\n]*)"|([^\s;"]+))', re.IGNORECASE
-)
+_NAME: Final = re.compile(rb'content-disposition:[^\r\n]*?;\s*name\s*=\s*(?:"([^"\r\n]*)"|([^\s;"]+))', re.IGNORECASE)
 _LEADING_NUMBER: Final = re.compile(rb"\s*([0-9]{1,18})")
 
 
