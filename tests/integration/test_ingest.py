@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from smokemesh.errors import StoreError, WireError
-from smokemesh.master.ingest import IN_MEMORY, MOST_AHEAD, Ingest, address_text, select
+from smokemesh.master.ingest import IN_MEMORY, MOST_AHEAD, Ingest, address_text
 from smokemesh.model.assignment import Task, task_id
 from smokemesh.model.rounds import RoundBatch
 from smokemesh.model.series import SeriesQuestion
@@ -436,7 +436,7 @@ def test_select_keeps_each_round_with_its_rtts() -> None:
             "address": [[i] * 16 for i in range(3)],
         },
     )
-    kept = select(batch, np.array([True, False, True]))
+    kept = batch.where(np.array([True, False, True]))
     assert kept.task.tolist() == [1, 3]
     assert kept.offsets.tolist() == [0, 1, 4]
     assert kept.rtts.tolist() == pytest.approx([0.1, 0.3, 0.3, 0.3])

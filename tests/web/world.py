@@ -195,7 +195,7 @@ def rounds(path: str, agent: str, times: np.ndarray, now: int, step: float, ping
     )  # fmt: skip
     if way.gap is None:
         return batch
-    return select(batch, ~((ago <= way.gap[0]) & (ago >= way.gap[1])))
+    return batch.where(~((ago <= way.gap[0]) & (ago >= way.gap[1])))
 
 
 def select(batch: RoundBatch, keep: np.ndarray) -> RoundBatch:

@@ -162,7 +162,7 @@ class Ingest:
             # From now on nothing in the whole range is a mere repetition.
             whole = Intent(min(fresh.first, doubt.first), max(fresh.last, doubt.last), 0, "")
             self._catalogue.intend(agent, epoch, whole)
-            wanted = select(kept, ~self._store.held(agent, kept))
+            wanted = kept.where(~self._store.held(agent, kept))
             name += f"/{digest(wanted)}"
         elif len(kept):
             self._catalogue.intend(agent, epoch, replace(fresh, digest=digest(kept)))
@@ -217,7 +217,7 @@ class Judge:
                 at = int(np.argmax(bad))
                 refusals.append(f"{bad.sum()} rounds {reason} (task {batch.task[at]}, time {batch.time[at]})")
             keep &= good
-        return (batch if keep.all() else select(batch, keep)), refusals
+        return (batch if keep.all() else batch.where(keep)), refusals
 
     def _is_known(self, agent: str, batch: RoundBatch, now: int) -> NDArray[np.bool_]:
         numbers, place = np.unique(batch.task, return_inverse=True)
@@ -255,13 +255,6 @@ class Judge:
         except NotFound:
             return False
         return True
-
-
-def select(batch: RoundBatch, keep: NDArray[np.bool_]) -> RoundBatch:
-    """The rounds where `keep` is true."""
-    columns = {name: getattr(batch, name)[keep] for name in (*COLUMNS, "address")}
-    columns["rtts"] = batch.rtts[np.repeat(keep, np.diff(batch.offsets))]
-    return RoundBatch.from_columns(int(keep.sum()), columns)
 
 
 def address_text(packed: bytes) -> str:

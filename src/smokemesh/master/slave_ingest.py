@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smokemesh.errors import StoreError
-from smokemesh.master.ingest import IN_MEMORY, digest, select
+from smokemesh.master.ingest import IN_MEMORY, digest
 from smokemesh.master.slave_journal import Group, Journal, Plan
 from smokemesh.master.slave_memory import Memory
 from smokemesh.model.rounds import RoundBatch
@@ -197,7 +197,7 @@ class SlaveIngest:
         else:
             self._insert_late(parts, self._plan.token, now)
         for slave, batch in parts:
-            self._memory.add(slave, select(batch, batch.time < self._store.raw_since(now)))
+            self._memory.add(slave, batch.where(batch.time < self._store.raw_since(now)))
         self._journal.done(groups)
         self._plan = None
         for slave, batch in parts:
@@ -215,9 +215,9 @@ class SlaveIngest:
         as many other inserts as its window has.
         """
         since = self._store.raw_since(now)
-        absent = [(slave, select(batch, ~self._known(slave, batch, now))) for slave, batch in parts]
+        absent = [(slave, batch.where(~self._known(slave, batch, now))) for slave, batch in parts]
         for old in (True, False):
-            some = [(slave, select(batch, (batch.time < since) == old)) for slave, batch in absent]
+            some = [(slave, batch.where((batch.time < since) == old)) for slave, batch in absent]
             wanted = [(slave, batch) for slave, batch in some if len(batch)]
             if wanted:
                 # Another try may find other rounds absent; what is not the same must not be called the same.
@@ -230,7 +230,7 @@ class SlaveIngest:
         known = self._store.held(slave, batch)
         old = ~known & (batch.time < self._store.raw_since(now))
         if old.any():
-            known[old] = self._memory.has(slave, select(batch, old))
+            known[old] = self._memory.has(slave, batch.where(old))
         return known
 
     def _fresh(self, slave: str, batch: RoundBatch) -> RoundBatch:
@@ -246,11 +246,11 @@ class SlaveIngest:
         if doubtful.any():
             held = np.zeros(len(sorted_batch), bool)
             # The journal first: what leaves it meanwhile is in the store.
-            asked = select(sorted_batch, doubtful)
+            asked = sorted_batch.where(doubtful)
             pending = self._pending.get(slave, set())
             waits = [name in pending for name in zip(asked.task.tolist(), asked.time.tolist(), strict=True)]
             held[doubtful] = np.array(waits) | self._known(slave, asked, now)
-            sorted_batch = select(sorted_batch, ~held)
+            sorted_batch = sorted_batch.where(~held)
         return sorted_batch
 
     def _newest_of(self, slave: str, batch: RoundBatch) -> NDArray[np.int64]:

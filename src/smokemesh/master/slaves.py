@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from smokemesh.errors import HostError, SmokemeshError
 from smokemesh.master.dynamic import Dynamic
-from smokemesh.master.ingest import MOST_AHEAD, select
+from smokemesh.master.ingest import MOST_AHEAD
 from smokemesh.master.quiet import Quiet
 from smokemesh.master.slave_ingest import SlaveIngest
 from smokemesh.master.slave_secrets import SecretsFile
@@ -190,7 +190,7 @@ class Slaves:
             "task": tasks, "time": times, "step": steps, "sent": lines.sent,
             "received": lines.received, "flags": np.full(len(lines), Flag.SORTED), "rtts": lines.rtts,
         })  # fmt: skip
-        return lines, batch if keep.all() else select(batch, keep), lines.refusals.texts()
+        return lines, batch if keep.all() else batch.where(keep), lines.refusals.texts()
 
     async def _standing(self, name: str) -> Standing:
         """The slave's view of the configuration in force; made when it first asks."""
