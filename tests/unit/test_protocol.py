@@ -134,7 +134,6 @@ def test_secrets() -> None:
     assert protocol.find_secret(file, "v\udce4x") == b"latin"
     for name in ("slave", "slav.1", "empty", "", "x"):
         assert protocol.find_secret(file, name) is None
-    assert protocol.slave_secret(b" se cret \nmore\n") == b" se cret "
 
 
 def test_what_answers_mean_to_a_slave() -> None:

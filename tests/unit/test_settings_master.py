@@ -457,3 +457,14 @@ def test_ten_thousand_targets_load_quickly_enough_to_reload() -> None:
         f"    h{i}: {{host: 127.{i >> 16}.{i >> 8 & 255}.{i & 255}, title: 主机 {i}}}" for i in range(1, 10_001)
     )
     assert len(load(f"targets:\n  all:\n    step: 30s\n{hosts}\n").targets) == 10_000
+
+
+def test_an_alert_that_no_target_names_is_told() -> None:
+    text = "alerts: {used: {type: loss, pattern: '>0%'}, idle: {type: loss, pattern: '>0%'}}\n"
+    text += "targets: {a: {host: 127.0.0.1, alerts: [used]}}\n"
+    found = load_master("m.yaml", lambda path: text)
+    assert [warning for warning in found.warnings if "alerts." in warning] == [
+        "m.yaml:1: alerts.idle: no target names it, so it judges nothing"
+    ]
+    quiet = load_master("m.yaml", lambda path: text + "alerting: {compat: smokeping}\n")
+    assert not [warning for warning in quiet.warnings if "alerts." in warning]

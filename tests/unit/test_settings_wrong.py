@@ -99,7 +99,7 @@ MASTER = {
     "source_family": ":2: probes.six.source: 192.0.2.7 is not IPv6; write an IPv6 address",
     "step_too_short": ':1: defaults.step: "200ms" is too short; write 1s to 1d',
     "tab": ":2: a tab; indent with spaces",
-    "topology": ": this is a topology, not a master's configuration (smokemesh.yaml); this version does not read topologies",
+    "topology": ": this is a topology, not a master's configuration (smokemesh.yaml); no command reads topologies",
     "two_documents": ":4: a second document begins here; a file holds one, remove the `---`",
     "type_bool": ':2: targets.gateway.hidden: "yep" is neither true nor false; write one of them',
     "type_list_for_mapping": ":2: targets: a list where settings belong; write one `key: value` a line",

@@ -111,7 +111,7 @@ class Incident:
     rounds: int = 0
     worst_loss: float = 0.0
     worst_rtt: float = float("nan")
-    #: "" when people are told; else why not: `parent:/path`, `silence:ID`, `degraded:agent`, `late`.
+    #: "" when people are told; else why not: `parent:/path`, `silence:ID`, `priority:ALERT`, `late`.
     muted: str = ""
     #: How it stands, one sentence for people.
     detail: str = ""

@@ -2,7 +2,7 @@
 
 One socket per (family, source, interface, DSCP, don't-fragment, TTL), never per target. A ping in flight is known by its
 socket, identifier and 16-bit sequence number; a number is not used again while an answer to it may still come. RTTs run
-from a monotonic reading around a small batch of packets to the kernel's receive stamp. A round ends when all its pings
+from the kernel's transmit stamp, or a reading around a small batch of packets, to its receive stamp. A round ends when all its pings
 are answered and a short grace for duplicates has passed, else the probe's patience after its last ping.
 """
 

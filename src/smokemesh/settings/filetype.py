@@ -65,4 +65,4 @@ def _cure(found: str) -> str:
         return "give it to `smokemesh agent --config`"
     if found == "master":
         return "give it to `smokemesh master --config` or `smokemesh up --config`"
-    return "this version does not read topologies"
+    return "no command reads topologies"

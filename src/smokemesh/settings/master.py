@@ -136,6 +136,11 @@ def _warnings(root: Read, tree: Tree) -> Iterator[str]:
     for name, entry in root.values.get("agents", {}).items():
         if name not in busy:
             yield _place(entry, "") + f"agents.{name}: no target names it, so it measures nothing"
+    judged = {alert for target in targets for alert in target.alerts}
+    if root.section("alerting").values.get("compat") != "smokeping":  # SmokePing's own files come with unused ones
+        for name, entry in root.values.get("alerts", {}).items():
+            if name not in judged:
+                yield _place(entry, "") + f"alerts.{name}: no target names it, so it judges nothing"
     for target in targets:
         if not target.agents:
             yield f"{root.node.file}: {target.path}: nobody measures it, its list of agents is empty"

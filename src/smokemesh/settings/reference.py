@@ -156,7 +156,7 @@ SECTIONS: Final[dict[str, Section]] = {
         make_section(
             "target",
             "A place in the tree. With `host` it is measured. A key that is no setting and holds a mapping is a child. "
-            "Settings from `probe` on hold for all below as well.",
+            "Settings from `probe` to `options`, and from `step` on, hold for all below as well.",
             Setting(
                 key="host",
                 kind=kinds.target_host(),

@@ -141,11 +141,6 @@ def find_secret(secrets: bytes, slave: str) -> bytes | None:
     return None
 
 
-def slave_secret(text: bytes) -> bytes:
-    """The secret in a slave's own file: the first line, blanks and all."""
-    return text.split(b"\n", 1)[0]
-
-
 def warning(text: str, status: int = 200) -> Answer:
     """A text that the slave writes to its log, one line. With 200 it holds its results for delivered."""
     shown = "".join(c if c.isprintable() or "\udc80" <= c <= "\udcff" else "?" for c in text[:-1])

@@ -51,7 +51,7 @@ def shown(desk: Desk, incident: Incident, t: Catalogue, now: int) -> Shown:
 def muted_words(muted: str, t: Catalogue) -> str:
     """Why nobody was told."""
     kind, _, name = muted.partition(":")
-    return t(f"muted_{kind}", name=name) if kind in ("parent", "silence", "degraded", "late") else muted
+    return t(f"muted_{kind}", name=name) if kind in ("parent", "silence", "priority", "late") else muted
 
 
 def graph_link(incident: Incident, now: int) -> str:
