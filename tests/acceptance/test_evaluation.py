@@ -1,31 +1,14 @@
 """The evaluation against the real SmokePing, minutes of what `make evaluate` runs for an hour: every line of it must be good."""
 
-from pathlib import Path
-
 import pytest
+from tests.acceptance.conftest import PARTS, PROGRAMS, Evaluation
 
-from evaluate import history, slaves, under_smokeping
-from evaluate.table import Table
-
-pytestmark = [pytest.mark.privileged, pytest.mark.peer("smokeping", "fping", "rrdtool", "lighttpd")]
+pytestmark = [pytest.mark.privileged, pytest.mark.peer(*PROGRAMS), pytest.mark.timeout(1300)]
 
 
-def insist(table: Table) -> None:
-    assert table.good, "\n" + "\n".join(
-        f"{c.case}: expected {c.expected}, observed {c.observed}" for c in table.cases if not c.good
-    )
-
-
-@pytest.mark.timeout(420)
-def test_a_real_slave_and_our_agent_lose_and_double_nothing(tmp_path: Path) -> None:
-    insist(slaves.evaluate(tmp_path, 180))
-
-
-@pytest.mark.timeout(240)
-def test_our_agent_under_a_real_master(tmp_path: Path) -> None:
-    insist(under_smokeping.evaluate(tmp_path, 5))
-
-
-@pytest.mark.timeout(240)
-def test_the_history_of_a_real_daemon(tmp_path: Path) -> None:
-    insist(history.evaluate(tmp_path, 10))
+@pytest.mark.parametrize("part", PARTS)
+def test_every_line_is_good(evaluation: Evaluation, part: str) -> None:
+    """A real slave and our agent lose and double nothing; a real daemon's history; our agent under a real master."""
+    table = evaluation.section(part)
+    assert "| good |" in table, table
+    assert "**differs**" not in table, table
