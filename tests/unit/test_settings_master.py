@@ -468,3 +468,9 @@ def test_an_alert_that_no_target_names_is_told() -> None:
     ]
     quiet = load_master("m.yaml", lambda path: text + "alerting: {compat: smokeping}\n")
     assert not [warning for warning in quiet.warnings if "alerts." in warning]
+
+
+def test_settings_that_a_kind_does_not_heed_are_told() -> None:
+    text = "probes: {web: {kind: http, size: 100}, ping: {size: 100}}\ntargets: {a: {host: 127.0.0.1, probe: web}}\n"
+    found = load_master("m.yaml", lambda path: text)
+    assert found.warnings == ("m.yaml:1: probes.web.size: has no effect on kind http",)

@@ -136,6 +136,10 @@ def _warnings(root: Read, tree: Tree) -> Iterator[str]:
     for name, entry in root.values.get("agents", {}).items():
         if name not in busy:
             yield _place(entry, "") + f"agents.{name}: no target names it, so it measures nothing"
+    for name, entry in root.values.get("probes", {}).items():
+        kind = entry.values.get("kind", "icmp")
+        for key in sorted(entry.values.keys() & _IDLE.get(kind, _ICMP_ALONE)):
+            yield _place(entry, key) + f"probes.{name}.{key}: has no effect on kind {kind}"
     judged = {alert for target in targets for alert in target.alerts}
     if root.section("alerting").values.get("compat") != "smokeping":  # SmokePing's own files come with unused ones
         for name, entry in root.values.get("alerts", {}).items():
@@ -144,6 +148,14 @@ def _warnings(root: Read, tree: Tree) -> Iterator[str]:
     for target in targets:
         if not target.agents:
             yield f"{root.node.file}: {target.path}: nobody measures it, its list of agents is empty"
+
+
+#: Settings only echo requests heed, and, for kinds that heed fewer or more, which they do not.
+_ICMP_ALONE = frozenset({"size", "dont_fragment"})
+_IDLE: dict[str, frozenset[str]] = {
+    "icmp": frozenset(),
+    "command": _ICMP_ALONE | {"dscp", "ttl", "interface"},
+}
 
 
 def _is_group_address(host: str) -> bool:
