@@ -1,5 +1,6 @@
 """Programs that measure, hang, flood, die, breed or print garbage: real processes under the engine."""
 
+import gc
 import math
 import os
 import resource
@@ -304,5 +305,7 @@ def test_without_files_nothing_counts_and_nothing_is_left(engine: CommandEngine,
                 os.close(fd)
         assert batch.sent[0] == batch.received[0]
         assert batch.received[0] or batch.flags[0] & Flag.OWN_DELAY
+        gc.collect()
         left.append(_of_programs())
-    assert len(set(left)) == 1, left
+    # With little room, what is kept for the next program comes by and by; what leaks would leak each time.
+    assert len(set(left[-3:])) == 1, left
