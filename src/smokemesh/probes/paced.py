@@ -13,6 +13,7 @@ import resource
 import socket
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -89,7 +90,7 @@ class Attempt:
         return self.round.request.probe
 
 
-class PacedEngine(Loop):
+class PacedEngine(Loop, ABC):
     """Rounds whose pings a subclass begins and ends. `start`, `run`, `take` and `close` are one owner's; all hooks and
     protected methods run in the engine's own thread.
 
@@ -171,9 +172,9 @@ class PacedEngine(Loop):
 
     # Hooks
 
+    @abstractmethod
     def begin(self, attempt: Attempt) -> None:
         """Begin this attempt without blocking. Raises OSError when it could not be sent."""
-        raise NotImplementedError
 
     def give_up(self, attempt: Attempt) -> None:
         """Free what the attempt holds: its patience is over, or the engine is closed."""

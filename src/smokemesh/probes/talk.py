@@ -8,6 +8,7 @@ import errno
 import select
 import socket
 import time
+from abc import abstractmethod
 from dataclasses import dataclass, field
 from typing import Final, cast
 
@@ -56,16 +57,16 @@ class TalkEngine(PacedEngine):
         super().__init__(permit=permit, watcher=watcher)
         self._leaving: set[Talk] = set()
 
+    @abstractmethod
     def port(self, attempt: Attempt) -> int:
         """The port that is called."""
-        raise NotImplementedError
 
     def opened(self, attempt: Attempt, talk: Talk) -> None:
         """The connection is there."""
 
+    @abstractmethod
     def listen(self, attempt: Attempt, talk: Talk) -> None:
         """More was heard: take it from `talk.heard`."""
-        raise NotImplementedError
 
     def begin(self, attempt: Attempt) -> None:
         """Connect."""
